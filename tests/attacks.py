@@ -60,7 +60,7 @@ HALF_OPEN = 50
 """Incomplete handshakes that are open at a time, fewer than the server's file limit."""
 VALID = (
     {"type": "ping"},
-    {"type": "fetch", "job": "0" * 32},
+    {"type": "fetch", "token": "0" * 32},
     {"type": "cancel", "token": "t"},
     {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},
 )
@@ -494,7 +494,7 @@ def killed_workers(server: ServerProcess, count: int) -> int:
     """Run jobs whose worker is killed; returns how many did not end with the proper error."""
     client, wrong = server.client(), 0
     for number in range(count):
-        job = client.submit(f"kill{number}", "kill")["job"]
+        job = client.submit(f"kill{number}", "kill")["token"]
         wrong += client.last_message(job).header.get("code") != "worker_died"
     return wrong
 
@@ -568,14 +568,14 @@ def message_figures(count: int, seed: int) -> dict[str, float]:
         server = ServerProcess(Path(folder) / "server")
         try:
             client = server.client()
-            assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
+            assert client.last_message(client.submit("first", "answer")["token"]).type == "result"
             before = resident_mb(server.process.pid)
             figures["unanswered"] = malformed_with_the_key(server, round(0.4 * count), draw)
             figures["strangers_answered"] = unknown_client_replies(server, round(0.15 * count), draw)
             half_handshakes(server, round(0.06 * count), draw)
             figures["jobs_ended_wrong"] = killed_workers(server, max(1, round(0.002 * count)))
             last = server.client()
-            works = last.last_message(last.submit("last", "answer")["job"]).type == "result"
+            works = last.last_message(last.submit("last", "answer")["token"]).type == "result"
             figures["does_not_work_afterwards"] = int(not works)
             figures["server_growth_mb"] = resident_mb(server.process.pid) - before
         finally:

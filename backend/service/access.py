@@ -96,9 +96,9 @@ def make_private_folder(path: Path) -> None:
     """
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     status = path.stat()
-    if not status.st_mode & 0o077:
+    if os.name != "posix" or not status.st_mode & 0o077:
         return
-    shared = bool(status.st_mode & stat.S_ISVTX) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid())
+    shared = bool(status.st_mode & stat.S_ISVTX) or status.st_uid != os.geteuid()
     if shared or not all(map(_OWN_NAME.fullmatch, os.listdir(path))):
         why = "is not yours alone" if shared else "other files are in it"
         advice = f"Name a folder of its own in {CONFIG_VARIABLE}, such as {path / 'likeness'}."

@@ -37,8 +37,8 @@ from backend.photos.reading import start_reading
 from backend.progress import SENDING, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.rig.mouth import with_plain_teeth
-from backend.service.worker import JobReporter, Task
-from backend.system.files import ASSETS
+from backend.service.messages import Task
+from backend.service.worker import JobReporter
 from backend.system.processes import release_freed_memory
 from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
 from backend.texture.edits import check_edits
@@ -233,24 +233,17 @@ def _head_of(token: str) -> GrownHead:
     return head
 
 
-def warm(device: str) -> dict[str, Any]:
-    """Load what reading a photo needs; returns the device and which trained models are present.
+def warm(device: str) -> None:
+    """Load what reading a photo needs.
 
     Raises ``LikenessError`` ("missing_part") for CUDA that is not there.
     """
     global _server_device
     _server_device = device
     start_reading(READING.most_decoders)
-    kind = _device(device)
+    _device(device)
     for network in networks.SHA256:
         networks.network(network)
-    name = (
-        torch.cuda.get_device_name(0)
-        if kind == "cuda"
-        else f"CPU with {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
-    )
-    trained = {model.name: model.trained(ASSETS) for model in MODELS}
-    return {"device": {"kind": kind, "name": name}, "models": trained}
 
 
 def later(device: str) -> tuple[Callable[[], object], ...]:

@@ -1,9 +1,9 @@
 """The owner's jobs: their states, and the queue that passes them one at a time to the worker, a process of its own."""
 
+import hashlib
 import logging
 import os
 import queue
-import secrets
 import shutil
 import subprocess
 import sys
@@ -11,19 +11,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 import zmq
 
-from backend.errors import DISK_FULL
+from backend.errors import DISK_FULL, LikenessError
 from backend.progress import LOADING_SENTENCE, SHARES, STARTING, TRANSFER_SHARES, TimeLeft, sentence_for
 from backend.service import messages
 from backend.service.access import FOLDER_MODE, private_opener
+from backend.service.messages import ProtocolError
 
 EVENTS_ENDPOINT = "inproc://worker-events"
+MOST_EVENTS = 16
+"""Of a worker that wait for the server, on each side; then the worker waits."""
 ENDED = "ended"
 _SOURCE = Path(__file__).resolve().parents[2]
 _log = logging.getLogger(__name__)
@@ -33,130 +34,52 @@ _LONGEST_PAUSE = 60.0
 """Largest pause in seconds between attempts to start a worker that does not become ready."""
 
 
-class JobKind(StrEnum):
-    """What a job produces."""
-
-    RECONSTRUCT = "reconstruct"
-    TRANSFER = "transfer"
-
-
-class JobState(StrEnum):
-    """State of a job."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True)
-class JobError:
-    """Why a job ended without a result."""
-
-    code: str
-    sentence: str
-    advice: str = ""
-
-
 @dataclass
 class Job:
-    """A job. Times are of the server's monotonic clock, in seconds.
+    """A job; its client knows it by ``task.token``. Times are of the server's monotonic clock, in seconds.
 
     Attributes
     ----------
-    listener : identity of the connection that gets its messages, None when that is gone.
-    message : the request.
+    listener : identity of the connection that gets its messages.
     folder : holds the photos or the video while the job is unfinished, and later the result.
     file_bytes, result_bytes : on the disk.
     position : as last sent to the listener, None before.
     started : when the worker got it, None while it waits.
     stop_by : when the worker is killed unless the job has stopped, None while it is not to be stopped.
+    finished : when it ended, None while it waits or runs. error : why it ended without a result.
     """
 
-    id: str
-    token: str
-    listener: bytes | None
-    message: messages.NewJob
+    listener: bytes
+    task: messages.Task
     folder: Path
     file_bytes: int
     result_bytes: int = 0
-    state: JobState = JobState.QUEUED
     stage: str = STARTING
-    stage_fraction: float = 0.0
     time: TimeLeft = field(default_factory=lambda: TimeLeft(SHARES, 0.0))
     position: int | None = None
     started: float | None = None
     reported: float = 0.0
     stop_by: float | None = None
     finished: float | None = None
-    error: JobError | None = None
+    error: LikenessError | None = None
 
     @property
-    def unfinished(self) -> bool:
-        """Whether the job waits or runs."""
-        return self.state in (JobState.QUEUED, JobState.RUNNING)
+    def is_transfer(self) -> bool:
+        """Whether it makes expressions; else it makes a head."""
+        return self.task.kind == "transfer"
 
     @property
-    def kind(self) -> JobKind:
-        """What the job produces."""
-        return JobKind.RECONSTRUCT if isinstance(self.message, messages.Submit) else JobKind.TRANSFER
-
-    @property
-    def options(self) -> messages.JobOptions:
-        """The job's options; defaults for a transfer, which has none."""
-        return self.message.options if isinstance(self.message, messages.Submit) else messages.JobOptions()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the photos, or of the video."""
-        video = None if isinstance(self.message, messages.Submit) else self.message.video
-        return tuple(photo.name for photo in self.message.photos) if video is None else (video.name,)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Paths of the photos or the video, in order; a video may be in the client's own place."""
-        if self.has_video:
-            client_path = self.message.video.path
-            return (Path(client_path) if client_path is not None else self.folder / "video",)
-        return tuple(self.folder / f"photo_{number}" for number in range(len(self.message.photos)))
-
-    @property
-    def cancelled(self) -> JobError:
+    def cancelled(self) -> ProtocolError:
         """Its error when it was cancelled."""
-        what = "reconstruction" if self.kind is JobKind.RECONSTRUCT else "transfer"
-        return JobError("cancelled", f"The {what} was cancelled.")
+        return ProtocolError("cancelled", f"The {'transfer' if self.is_transfer else 'reconstruction'} was cancelled.")
 
     def message_of(self, kind: str, **more: Any) -> dict[str, Any]:
         """A message about the job."""
-        return {"type": kind, "job": self.id, "token": self.token, **more}
-
-    @property
-    def own_paths(self) -> tuple[Path, ...]:
-        """Those of ``paths`` and ``identity_path`` in the server's folder, which are deleted with the job."""
-        identity = self.identity_path
-        candidates = self.paths if identity is None else (*self.paths, identity)
-        return tuple(path for path in candidates if path.parent == self.folder)
-
-    @property
-    def has_video(self) -> bool:
-        """Whether the job's input is a video."""
-        return not isinstance(self.message, messages.Submit) and self.message.video is not None
-
-    @property
-    def identity_path(self) -> Path | None:
-        """Path of the neutral head that came with the job."""
-        has_identity = not isinstance(self.message, messages.Submit) and self.message.identity
-        return self.folder / "identity" if has_identity else None
-
-    @property
-    def result_path(self) -> Path:
-        """Path of the result, in ``frames`` format."""
-        return self.folder / "result"
+        return {"type": kind, "token": self.task.token, **more}
 
 
 class WorkerProcess:
-    """One worker. Its messages arrive as ``[generation, header, buffers…]`` at ``EVENTS_ENDPOINT``; the last one is
+    """One worker. Its messages arrive as ``[generation, packed]`` at ``EVENTS_ENDPOINT``; the last one is
     ``{"type": "ended", "exit_code": N}`` when the process is gone.
 
     Parameters
@@ -176,7 +99,7 @@ class WorkerProcess:
     ready = False
     start_by = 0.0
     warm_memory = 0
-    broken: JobError | None = None
+    broken: LikenessError | None = None
 
     def __init__(
         self,
@@ -205,14 +128,9 @@ class WorkerProcess:
         self._reader.start()
         threading.Thread(target=self._write, name=f"to-worker-{generation}", daemon=True).start()
 
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    def send(self, header: Mapping[str, Any]) -> None:
-        """Send the worker a message without waiting; if the worker is gone, its ``ended`` event follows."""
-        self._outbox.put(msgspec.json.encode(header))
+    def send(self, **instruction: Any) -> None:
+        """Send an ``Instruction`` without waiting; if the worker is gone, its ``ended`` event follows."""
+        self._outbox.put(messages.pack(instruction))
 
     def kill(self) -> None:
         """End the process at once; its ``ended`` event follows."""
@@ -228,20 +146,20 @@ class WorkerProcess:
         """Forward messages to the worker, in a separate thread because a full pipe blocks."""
         assert self._process.stdin is not None
         with suppress(OSError, ValueError):
-            while (frame := self._outbox.get()) is not None:
-                messages.write_frames(self._process.stdin, [frame])
+            while (packed := self._outbox.get()) is not None:
+                messages.write_packed(self._process.stdin, packed)
 
     def _read(self) -> None:
         """Forward messages from the worker, in a separate thread."""
         assert self._process.stdout is not None and self._process.stdin is not None
         name = str(self.generation).encode()
         events = self._context.socket(zmq.PUSH)
-        events.linger = 0
+        events.linger, events.sndhwm = 0, MOST_EVENTS
         try:
             events.connect(EVENTS_ENDPOINT)
-            with suppress(OSError, messages.BrokenFramesError):
-                while (frames := messages.read_frames(self._process.stdout)) is not None:
-                    events.send_multipart([name, *frames])
+            with suppress(OSError, ValueError):
+                while (packed := messages.read_packed(self._process.stdout)) is not None:
+                    events.send_multipart([name, packed])
             self.kill()  # it closed its end or sent an invalid message
             exit_code = self._process.wait()
             self._outbox.put(None)
@@ -249,7 +167,7 @@ class WorkerProcess:
                 with suppress(OSError):
                     pipe.close()
             events.linger = 1000
-            events.send_multipart([name, msgspec.json.encode({"type": ENDED, "exit_code": exit_code})])
+            events.send_multipart([name, messages.pack({"type": ENDED, "exit_code": exit_code})])
         except zmq.ContextTerminated:
             pass
         finally:
@@ -264,40 +182,37 @@ def _raise_oom_score(pid: int) -> None:
 
 def _write_files(job: Job, buffers: Sequence[memoryview]) -> None:
     """Write a job's buffers: the last is a transfer's neutral head, each other a photo or a part of the video."""
+    task = job.task
 
-    def write(path: Path, pieces: Sequence[memoryview]) -> None:
+    def write(path: str, pieces: Sequence[memoryview]) -> None:
         with open(path, "wb", opener=private_opener) as file:
             file.writelines(pieces)
 
-    if job.identity_path is not None:
-        write(job.identity_path, buffers[-1:])
+    if task.identity is not None:
+        write(task.identity, buffers[-1:])
         buffers = buffers[:-1]
-    if not job.has_video:
-        for path, buffer in zip(job.paths, buffers, strict=True):
+    if not task.video:
+        for path, buffer in zip(task.paths, buffers, strict=True):
             write(path, [buffer])
     elif buffers:
-        write(job.paths[0], buffers)
+        write(task.paths[0], buffers)
 
 
-def _too_long(job: Job, limits: messages.Limits) -> JobError:
-    minutes = limits.seconds_of(job.kind) / 60
-    if job.kind is JobKind.TRANSFER:
+def _too_long(job: Job, limits: messages.Limits) -> ProtocolError:
+    minutes = limits.seconds_of(job.task.kind) / 60
+    if job.is_transfer:
         sentence, advice = "The transfer", "Cut the video into parts."
     else:
         sentence, advice = "The reconstruction", "Give fewer photos, or choose a lower quality or a smaller texture."
-    return JobError("time_limit", f"{sentence} took longer than the limit of {minutes:.0f} minutes.", advice)
+    return ProtocolError("time_limit", f"{sentence} took longer than the limit of {minutes:.0f} minutes.", advice)
 
 
-class JobListener(Protocol):
-    """Receiver of messages about jobs."""
+def _no_start(how: str) -> ProtocolError:
+    return ProtocolError("worker_died", f"The worker process {how}.", "Run: python -m backend doctor")
 
-    def on_job_message(
-        self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes] = (), may_be_lost: bool = False
-    ) -> None:
-        """Receive a message about an unfinished job."""
 
-    def job_ended(self, job: Job) -> None:
-        """Receive the end of a job: done, failed or cancelled."""
+def _error_of(header: Mapping[str, Any]) -> ProtocolError:
+    return ProtocolError(header["code"], header["sentence"], header["advice"])
 
 
 class Jobs:
@@ -307,10 +222,8 @@ class Jobs:
     ----------
     folder : of their files; exclusive to this server.
     start_worker : starts the worker of a generation, numbered from 1.
-
-    Attributes
-    ----------
-    facts : the worker's facts from when it became ready (``device``, ``models``); None before.
+    send : sends a message, header and buffers, to a job's listener; the last argument is whether it may be lost.
+    ended : receives a job at its end.
     """
 
     def __init__(
@@ -319,12 +232,12 @@ class Jobs:
         start_worker: Callable[[int], WorkerProcess],
         limits: messages.Limits,
         timing: messages.Timing,
-        listener: JobListener,
+        send: Callable[[Job, Mapping[str, Any], Sequence[memoryview], bool], None],
+        ended: Callable[[Job], None],
     ) -> None:
         self._folder, self._start_worker, self._limits, self._timing = folder, start_worker, limits, timing
-        self._listener = listener
+        self._send, self._ended = send, ended
         self._jobs: dict[str, Job] = {}
-        self.facts: Mapping[str, Any] | None = None
         self._worker: WorkerProcess | None = None
         self._generation = 0
         self._current: Job | None = None
@@ -336,30 +249,28 @@ class Jobs:
 
     def unfinished(self) -> list[Job]:
         """The jobs that run or wait, in the order of their turns."""
-        return [job for job in self if job.unfinished]
+        return [job for job in self if job.finished is None]
 
-    def find(self, job: str | None, token: str | None) -> Job | None:
-        """The job with that id, or that token; None if there is none."""
-        return self._jobs.get(job or "") or next((one for one in self if one.token == token), None)
+    def find(self, token: str) -> Job | None:
+        """The job with that token; None if there is none."""
+        return self._jobs.get(token)
 
     def submit(self, connection: bytes, message: messages.NewJob, buffers: Sequence[memoryview]) -> Job:
         """Store a new job with its photos or its video, or return the one that already has this token.
 
         Raises ``ProtocolError`` ("queue_full", "disk").
         """
-        known = self.find(None, message.token)
-        if known is not None:
+        if (known := self.find(message.token)) is not None:
             known.listener = connection
             return known
         size = sum(buffer.nbytes for buffer in buffers)
         waiting = self.unfinished()
-        if len(waiting) >= self._limits.queue or sum(job.file_bytes for job in waiting) + size > (
-            self._limits.waiting_bytes
-        ):
-            advice = "Wait for them, or cancel one."
-            raise messages.ProtocolError("queue_full", "Too many jobs wait already.", advice, message.request)
-        identifier = secrets.token_hex(16)
-        job = Job(identifier, message.token, connection, message, self._folder / identifier, size)
+        bytes_then = size + sum(job.file_bytes for job in waiting)
+        if len(waiting) >= self._limits.queue or bytes_then > self._limits.waiting_bytes:
+            raise ProtocolError("queue_full", "Too many jobs wait already.", "Wait for them, or cancel one.")
+        # a token is no name of a file everywhere: letters' case, CON
+        folder = self._folder / hashlib.sha256(message.token.encode()).hexdigest()[:32]
+        job = Job(connection, messages.task_of(message, folder), folder, size)
         while True:
             try:
                 job.folder.mkdir(mode=FOLDER_MODE)
@@ -370,18 +281,17 @@ class Jobs:
             shutil.rmtree(job.folder, ignore_errors=True)
             if error.errno not in DISK_FULL or not self._make_room():
                 sentence = f"The server could not keep the files: {error.strerror}."
-                advice = "Make room on the disk of the machine that computes."
-                raise messages.ProtocolError("disk", sentence, advice, message.request) from error
-        self._jobs[job.id] = job
+                raise ProtocolError("disk", sentence, "Make room on the disk of the machine that computes.") from error
+        self._jobs[message.token] = job
         return job
 
     def cancel(self, job: Job, now: float) -> None:
         """Stop an unfinished job: at once while it waits, else by the worker; kill the worker if it does not stop."""
         if job is not self._current:
-            self._finish(job, JobState.CANCELLED, now, job.cancelled)
+            self._finish(job, now, job.cancelled)
         elif job.stop_by is None:
             job.stop_by = now + self._timing.cancel_grace
-            self._tell_worker({"type": "cancel", "job": job.id})
+            self._tell_worker(cancel=True)
 
     def received(self, job: Job) -> None:
         """Delete a finished job's result; the worker still makes hair and texture of its head."""
@@ -391,16 +301,16 @@ class Jobs:
     def forget(self, job: Job) -> None:
         """Delete a finished job, its result and all that the worker keeps of it."""
         shutil.rmtree(job.folder, ignore_errors=True)
-        del self._jobs[job.id]
-        self._tell_worker({"type": "forget", "token": job.token})
+        del self._jobs[job.task.token]
+        self._tell_worker(token=job.task.token)
 
     def forget_heads(self) -> None:
         """Let the worker forget what it keeps of all jobs."""
-        self._tell_worker({"type": "forget"})
+        self._tell_worker()
 
-    def _tell_worker(self, header: Mapping[str, Any]) -> None:
+    def _tell_worker(self, **instruction: Any) -> None:
         if self._worker is not None:
-            self._worker.send(header)
+            self._worker.send(**instruction)
 
     def _expire(self, now: float) -> None:
         """Forget finished jobs that are too old or too many."""
@@ -433,7 +343,7 @@ class Jobs:
         for position, job in enumerate(self.unfinished()):
             if job.position != position:
                 if job.position is not None:
-                    self._listener.on_job_message(job, job.message_of("queued", position=position))
+                    self._send(job, job.message_of("queued", position=position), (), False)
                 job.position = position
         self._repeat_progress(now)
 
@@ -442,14 +352,14 @@ class Jobs:
         if job is not None and job.stop_by is not None and now >= job.stop_by:
             _log.info("the worker did not stop by itself and is killed")
             self._end_worker()
-            self._finish(job, JobState.CANCELLED, now, job.cancelled)
-        elif job is not None and job.started is not None and now - job.started > self._limits.seconds_of(job.kind):
+            self._finish(job, now, job.cancelled)
+        elif job is not None and job.started is not None and now - job.started > self._limits.seconds_of(job.task.kind):
             self._end_worker()
-            self._finish(job, JobState.FAILED, now, _too_long(job, self._limits))
+            self._finish(job, now, _too_long(job, self._limits))
         elif self._worker is not None and not self._worker.ready and now > self._worker.start_by:
             _log.warning("the worker did not become ready and is killed")
             self._end_worker()
-            self._start_failed(now, None)
+            self._start_failed(now, _no_start(f"did not start within {self._timing.worker_start:.0f} seconds"))
 
     def _launch(self, now: float) -> None:
         self._generation += 1
@@ -458,19 +368,16 @@ class Jobs:
             self._worker.start_by = now + self._timing.worker_start
         except OSError as error:
             _log.exception("the worker cannot be started")
-            self._start_failed(now, JobError("internal", f"The worker process cannot be started: {error}."))
+            self._start_failed(now, ProtocolError("internal", f"The worker process cannot be started: {error}."))
 
-    def _start_failed(self, now: float, reason: JobError | None) -> None:
+    def _start_failed(self, now: float, reason: LikenessError | None) -> None:
         """Schedule another attempt; fail the waiting jobs when the reason is known or this was not the first time."""
         self._failed_starts += 1
         self._next_start = now + min(2.0 ** (self._failed_starts - 1), _LONGEST_PAUSE)
         if reason is None and self._failed_starts < 2:
             return
-        error = reason or JobError(
-            "worker_died", "The worker process ends while it starts.", "Run: python -m backend doctor"
-        )
         for job in self.unfinished():
-            self._finish(job, JobState.FAILED, now, error)
+            self._finish(job, now, reason or _no_start("ends while it starts"))
 
     def _end_worker(self) -> None:
         """Kill the worker and ignore its further messages."""
@@ -479,21 +386,9 @@ class Jobs:
         self._worker = self._current = None
 
     def _run(self, job: Job, now: float) -> None:
-        assert self._worker is not None
-        self._current, job.state, job.started = job, JobState.RUNNING, now
-        job.time = TimeLeft(TRANSFER_SHARES if job.kind is JobKind.TRANSFER else SHARES, now)
-        task = {
-            "job": job.id,
-            "token": job.token,
-            "kind": job.kind,
-            "options": msgspec.to_builtins(job.options),
-            "names": job.names,
-            "paths": [str(path) for path in job.paths],
-            "video": job.has_video,
-            "identity": None if job.identity_path is None else str(job.identity_path),
-            "result": str(job.result_path),
-        }
-        self._worker.send({"type": "task", "task": task})
+        self._current, job.started = job, now
+        job.time = TimeLeft(TRANSFER_SHARES if job.is_transfer else SHARES, now)
+        self._tell_worker(task=job.task)
 
     def _repeat_progress(self, now: float) -> None:
         """Send progress of the running job, or of the next one while models load, at least once per heartbeat."""
@@ -505,7 +400,7 @@ class Jobs:
 
     def tell(self, job: Job, now: float) -> None:
         """Send an unfinished job's progress now, if there is any."""
-        if job.state is JobState.RUNNING or job.stage != STARTING:
+        if job.started is not None or job.stage != STARTING:
             self._tell_progress(job, now)
 
     def _tell_progress(self, job: Job, now: float) -> None:
@@ -515,62 +410,60 @@ class Jobs:
         header = job.message_of(
             "progress",
             stage=job.stage,
-            stage_fraction=job.stage_fraction,
             fraction=round(job.time.fraction, 4),
             seconds_left=None if left is None else round(left, 1),
-            seconds=0.0 if job.started is None else round(now - job.started, 1),
             sentence=LOADING_SENTENCE if loading else sentence_for(job.stage),
         )
-        self._listener.on_job_message(job, header, may_be_lost=True)
+        self._send(job, header, (), True)
 
-    def on_worker_event(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
+    def on_worker_event(self, generation: int, packed: bytes, now: float) -> None:
         """Handle an event of the worker; those of earlier workers are ignored."""
-        worker, job, kind = self._worker, self._current, header["type"]
+        worker, job = self._worker, self._current
         if worker is None or generation != worker.generation:
             return
+        header, buffers = messages.unpack(packed)
+        kind = header["type"]
         if kind == "ready":
             worker.ready, self._failed_starts = True, 0
-            self.facts = {"device": header["device"], "models": header["models"]}
-            worker.warm_memory = header.get("memory", 0)
+            worker.warm_memory = header["memory"]
         elif kind == "idle":
             if job is None and header["memory"] > worker.warm_memory + KEPT_BYTES:
                 _log.info("the worker has kept %d MiB and is replaced", header["memory"] // 2**20)
                 self._end_worker()
         elif kind == "broken":
-            worker.broken = JobError(header["code"], header["sentence"], header["advice"])
+            worker.broken = _error_of(header)
         elif kind == ENDED:
             self._worker_ended(worker, header["exit_code"], now)
-        elif job is not None and header["job"] == job.id:
+        elif job is not None:
             self._on_job_event(job, kind, header, buffers, now)
 
     def _on_job_event(
-        self, job: Job, kind: str, header: Mapping[str, Any], buffers: Sequence[bytes], now: float
+        self, job: Job, kind: str, header: Mapping[str, Any], buffers: Sequence[memoryview], now: float
     ) -> None:
         if kind == "progress":
-            job.stage, job.stage_fraction = header["stage"], header["stage_fraction"]
-            job.time.update(job.stage, job.stage_fraction, now)
+            job.stage = header["stage"]
+            job.time.update(job.stage, header["fraction"], now)
             self._tell_progress(job, now)
         elif kind == "preview":
-            self._listener.on_job_message(job, {**header, "token": job.token}, buffers, may_be_lost=True)
+            self._send(job, header, buffers, True)
         elif kind == "done":
-            self._end_current(JobState.DONE, now, None)
+            self._end_current(now, None)
         elif kind == "failed":
-            error = JobError(header["code"], header["sentence"], header["advice"])
+            error = _error_of(header)
             if error.code == "disk" and job.stop_by is None and self._make_room():
                 # it runs again: an unfetched result, which has just been deleted, is worth less than a new one
-                self._current, job.state, job.started = None, JobState.QUEUED, None
+                self._current = job.started = None
                 return
-            self._end_current(JobState.CANCELLED if error.code == "cancelled" else JobState.FAILED, now, error)
+            self._end_current(now, error)
             if error.code == "out_of_memory":
                 self._end_worker()  # because a new process has released all memory
 
-    def _end_current(self, state: JobState, now: float, error: JobError | None) -> None:
+    def _end_current(self, now: float, error: LikenessError | None) -> None:
         """End the running job; one that was told to stop is cancelled, even if it was too late to stop the work."""
         job, self._current = self._current, None
         assert job is not None
-        if job.stop_by is not None or state is JobState.CANCELLED:
-            state, error = JobState.CANCELLED, job.cancelled
-        self._finish(job, state, now, error)
+        stopped = job.stop_by is not None or (error is not None and error.code == "cancelled")
+        self._finish(job, now, job.cancelled if stopped else error)
 
     def _worker_ended(self, worker: WorkerProcess, exit_code: int, now: float) -> None:
         _log.warning("the worker ended with exit code %s", exit_code)
@@ -580,26 +473,25 @@ class Jobs:
             if exit_code == -9:
                 sentence = "The process that computes was killed, perhaps because memory ran out."
             advice = "Try again; if it happens again, close other programs or give fewer photos."
-            self._end_current(JobState.FAILED, now, JobError("worker_died", sentence, advice))
+            self._end_current(now, ProtocolError("worker_died", sentence, advice))
         elif not worker.ready:
             self._start_failed(now, worker.broken)
 
-    def _finish(self, job: Job, state: JobState, now: float, error: JobError | None) -> None:
+    def _finish(self, job: Job, now: float, error: LikenessError | None) -> None:
         """Note a job's end; its input files are deleted, its result stays."""
         try:
-            if state is JobState.DONE:
-                job.result_bytes = os.path.getsize(job.result_path)
+            if error is None:
+                job.result_bytes = os.path.getsize(job.task.result)
         except OSError:
             _log.exception("a result is not where it should be")
-            state = JobState.FAILED
-            error = JobError("disk", "The result could not be kept.", "Make room on the disk of the server.")
-        job.state, job.error, job.finished, job.stop_by, job.file_bytes = state, error, now, None, 0
-        for path in job.own_paths:
-            with suppress(OSError):  # Windows: a worker being killed may still have it open
-                path.unlink()
-        if state is not JobState.DONE:
+            error = ProtocolError("disk", "The result could not be kept.", "Make room on the disk of the server.")
+        job.error, job.finished, job.stop_by, job.file_bytes = error, now, None, 0
+        if error is not None:
             shutil.rmtree(job.folder, ignore_errors=True)
-        self._listener.job_ended(job)
+        for path in set(job.folder.glob("*")) - {Path(job.task.result)}:
+            with suppress(OSError):  # Windows: another program may look at it
+                path.unlink()
+        self._ended(job)
 
     def kill_worker(self) -> None:
         """Kill the worker as if it had crashed: its job fails and a new one starts."""
@@ -610,8 +502,8 @@ class Jobs:
         """End the worker and every unfinished job."""
         worker = self._worker
         self._end_worker()
-        stopped = JobError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
+        stopped = ProtocolError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
         for job in self.unfinished():
-            self._finish(job, JobState.FAILED, now, stopped)
+            self._finish(job, now, stopped)
         if worker is not None:
             worker.close()

@@ -1,16 +1,15 @@
 """Client messages, validated while decoded, their limits, and the errors for invalid ones (docs/protocol.md).
 
-Multi-frame messages on a byte stream, between server and worker and in result files: a little-endian uint32 (number of
-frames), a uint64 per frame (its length), and the frames.
+Messages between server and worker, and in result files: a little-endian uint64, the length, then header and buffers in
+MessagePack.
 """
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, ClassVar, Literal
 
 import msgspec
 
@@ -80,58 +79,56 @@ class Timing:
     worker_start: float = 600.0
 
 
-MOST_FRAMES = 4096
 MOST_BYTES = 2**30
+"""Of a result. PIPE_BYTES : of a message between server and worker, whose largest is a preview."""
+PIPE_BYTES = 2**26
+_LENGTH = struct.Struct("<Q")
+_unpacker = msgspec.msgpack.Decoder(tuple[dict[str, Any], list[memoryview]])
 
 
-class BrokenFramesError(ValueError):
-    """The stream ends within a message, or has another format."""
+def pack(header: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> bytes:
+    """A message in MessagePack."""
+    return msgspec.msgpack.encode((header, buffers))
 
 
-def write_frames(stream: BinaryIO, frames: Sequence[bytes | memoryview]) -> None:
+def unpack(packed: bytes) -> tuple[dict[str, Any], list[memoryview]]:
+    """Header and buffers of a packed message, whose memory they share. Raises ``ValueError``."""
+    return _unpacker.decode(packed)
+
+
+def write_packed(stream: BinaryIO, packed: bytes) -> None:
     """Write one message and flush. Raises ``OSError``."""
-    stream.write(struct.pack(f"<I{len(frames)}Q", len(frames), *(memoryview(frame).nbytes for frame in frames)))
-    for frame in frames:
-        stream.write(frame)
+    stream.write(_LENGTH.pack(len(packed)))
+    stream.write(packed)
     stream.flush()
 
 
-def read_frames(stream: BinaryIO) -> list[bytes] | None:
-    """The next message; None at the stream's end. Raises ``BrokenFramesError`` or ``OSError``."""
-    start = stream.read(4)
-    if not start:
+def read_packed(stream: BinaryIO, most: int = PIPE_BYTES) -> bytes | None:
+    """The next message, still packed; None at the stream's end. Raises ``OSError``, and ``ValueError`` for one that is
+    cut off or has more than ``most`` bytes."""
+    start = stream.read(_LENGTH.size)
+    if len(start) < _LENGTH.size:
         return None
-    (count,) = struct.unpack("<I", _exactly(stream, 4 - len(start), start))
-    if count > MOST_FRAMES:
-        raise BrokenFramesError(f"{count} frames")
-    sizes = struct.unpack(f"<{count}Q", _exactly(stream, 8 * count))
-    if sum(sizes) > MOST_BYTES:
-        raise BrokenFramesError(f"{sum(sizes)} bytes")
-    return [_exactly(stream, size) for size in sizes]
+    (length,) = _LENGTH.unpack(start)
+    packed = stream.read(length) if length <= most else b""
+    if len(packed) != length:
+        raise ValueError(f"a message of {length} bytes is too large or cut off")
+    return packed
 
 
-def _exactly(stream: BinaryIO, count: int, start: bytes = b"") -> bytes:
-    data = start + stream.read(count) if count else start
-    if len(data) != len(start) + count:
-        raise BrokenFramesError("the stream ends within a message")
-    return data
+PROTOCOL = 2
 
-
-PROTOCOL = 1
-PROTOCOLS = (1,)
-
-_Request = Annotated[str, msgspec.Meta(max_length=64)] | None
-_JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+LONGEST_ID = 64
+_Request = Annotated[str, msgspec.Meta(max_length=LONGEST_ID)] | None
 _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
-class ProtocolError(Exception):
-    """A message that is answered with an error; ``token`` is that of the job it refers to, None without one."""
+class ProtocolError(LikenessError):
+    """Why a client's message is refused, or its job ended; ``code`` is one of docs/protocol.md."""
 
-    def __init__(self, code: str, sentence: str, advice: str = "", request: str | None = None) -> None:
-        super().__init__(sentence)
-        self.code, self.sentence, self.advice, self.request = code, sentence, advice, request
-        self.token: str | None = None
+    def __init__(self, code: str, sentence: str, advice: str = "") -> None:
+        Exception.__init__(self, f"{sentence} {advice}".strip())
+        self.code, self.sentence, self.advice = code, sentence, advice
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
@@ -168,6 +165,8 @@ class Submit(_Message, frozen=True, kw_only=True, tag="submit"):
     token: _Token
     photos: tuple[PhotoHeader, ...]
     options: JobOptions = JobOptions()
+    video: ClassVar[None] = None
+    identity: ClassVar[bool] = False
 
 
 class VideoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,11 +184,11 @@ class Transfer(_Message, frozen=True, kw_only=True, tag="transfer"):
     photos: tuple[PhotoHeader, ...] = ()
     video: VideoHeader | None = None
     identity: bool = False
+    options: ClassVar[JobOptions] = JobOptions()
 
 
 class _AboutJob(_Message, frozen=True, kw_only=True):
-    job: _JobId | None = None
-    token: _Token | None = None
+    token: _Token
 
 
 class Cancel(_AboutJob, frozen=True, kw_only=True, tag="cancel"):
@@ -227,66 +226,43 @@ ClientMessage = Hello | NewJob | AboutJob | Ping | Pong | Bye
 _decoder = msgspec.json.Decoder(ClientMessage)
 
 
-class _OnlyRequest(msgspec.Struct, frozen=True):
-    request: _Request = None
-
-
 def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> ClientMessage:
-    """Decode and validate a client's message. Raises ``ProtocolError``."""
+    """Decode and validate a client's message. Raises ``LikenessError``."""
     if len(header) > limits.header_bytes:
         raise ProtocolError("too_large", f"The header has {len(header)} bytes; the limit is {limits.header_bytes}.")
     try:
         message = _decoder.decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        sentence = f"Not a message of this protocol: {error}."
-        raise ProtocolError("malformed", sentence, "Update the client.", _request_of(header)) from error
-    try:
-        if isinstance(message, AboutJob) and (message.job is None) == (message.token is None):
-            raise ProtocolError("malformed", "The message has to name either the job or its token.")
-        if isinstance(message, Submit):
-            if message.options.only not in REMADE:
-                _check_photos(message.photos, buffers, limits)
-            elif message.photos or buffers or not message.options.head:
-                sentence = f"The {message.options.only} alone is made of an earlier job's head, without photos."
-                raise ProtocolError("malformed", sentence)
-            _check_corrections(message)
-        elif isinstance(message, Transfer):
-            _check_transfer(message, buffers, limits)
-        elif buffers:
-            raise ProtocolError("malformed", "This message has no buffers.")
-    except ProtocolError as error:
-        error.request = message.request
-        error.token = token_of(message)
-        raise
-    return message
-
-
-def token_of(message: ClientMessage) -> str | None:
-    """The token of the job that a message refers to; None without one."""
-    return message.token if isinstance(message, NewJob | AboutJob) else None
-
-
-@contextmanager
-def about(message: ClientMessage) -> Iterator[None]:
-    """Turn any error while ``message`` is handled into a ``ProtocolError`` with its request and token."""
-    try:
-        yield
-    except ProtocolError as error:
-        error.token = token_of(message)
-        raise
-    except Exception as error:
-        failed = ProtocolError("internal", "The server could not handle a message.", request=message.request)
-        failed.token = token_of(message)
-        raise failed from error
-
-
-def _check_corrections(message: Submit) -> None:
-    try:
+        raise ProtocolError("malformed", f"Not a message of this protocol: {error}.", "Update the client.") from error
+    if isinstance(message, Submit):
+        if message.options.only not in REMADE:
+            _check_photos(message.photos, buffers, limits)
+        elif message.photos or buffers or not message.options.head:
+            sentence = f"The {message.options.only} alone is made of an earlier job's head, without photos."
+            raise ProtocolError("malformed", sentence)
         said = message.options.corrections
         names = message.photos or said  # of a head that is there, its photos are checked where it is
         check_corrections(said, [one.name for one in names])
-    except LikenessError as error:
-        raise ProtocolError(error.code, error.sentence, error.advice) from error
+    elif isinstance(message, Transfer):
+        _check_transfer(message, buffers, limits)
+    elif buffers:
+        raise ProtocolError("malformed", "This message has no buffers.")
+    return message
+
+
+class _About(msgspec.Struct, frozen=True):
+    request: Any = None
+    token: Any = None
+
+
+def about(header: bytes) -> dict[str, str]:
+    """The ``request`` and ``token`` of a message, good or bad, as far as they can be read: an error repeats them."""
+    try:
+        said = msgspec.json.decode(header, type=_About)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return {}
+    fields = {"request": said.request, "token": said.token}
+    return {name: text for name, text in fields.items() if isinstance(text, str) and len(text) <= LONGEST_ID}
 
 
 def _check_transfer(message: Transfer, buffers: Sequence[memoryview], limits: Limits) -> None:
@@ -356,9 +332,34 @@ def _check_photos(photos: Sequence[PhotoHeader], buffers: Sequence[memoryview], 
         raise ProtocolError("too_large", sentence, "Give fewer or smaller photos.")
 
 
-def _request_of(header: bytes) -> str | None:
-    """The request id of a malformed message, if it is readable."""
-    try:
-        return msgspec.json.decode(header, type=_OnlyRequest).request
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the worker receives it.
+
+    kind : ``reconstruct`` or ``transfer``. names, paths : of the photos, or of one ``video``. result : file to write.
+    identity : file with the neutral head of a transfer, ``<f4`` (V, 3); None: it is solved from the pictures.
+    """
+
+    token: str
+    kind: Literal["reconstruct", "transfer"]
+    options: JobOptions
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    result: str
+    video: bool = False
+    identity: str | None = None
+
+
+def task_of(message: NewJob, folder: Path) -> Task:
+    """The task of a new job with its files in ``folder``; a video may be in the client's own place."""
+    video = message.video
+    paths = tuple(str(folder / f"photo_{number}") for number in range(len(message.photos)))
+    return Task(
+        token=message.token,
+        kind="reconstruct" if isinstance(message, Submit) else "transfer",
+        options=message.options,
+        names=tuple(photo.name for photo in message.photos) if video is None else (video.name,),
+        paths=paths if video is None else (video.path or str(folder / "video"),),
+        result=str(folder / "result"),
+        video=video is not None,
+        identity=str(folder / "identity") if message.identity else None,
+    )

@@ -1,10 +1,10 @@
 """The worker process: ``python -m backend.service.worker RUNNER DEVICE JOBS``, started by the server only.
 
 When the server is gone, however it ended, the worker removes JOBS, the folder of that server's jobs, and ends at once.
-It communicates in ``frames`` on its original standard input and output.
+It communicates in packed ``messages`` on its original standard input and output.
 RUNNER is the name of a module with
 
-- ``warm(device: str) -> dict``: loads what every job needs, and returns ``{"device": {…}, "models": {…}}``;
+- ``warm(device: str)``: loads what every job needs;
 - ``later(device: str)``: loaders of one thing each that a job needs later. They run while there is no job, as a job
   loads what is missing beside its work; ``LATER_BYTES`` is the memory of all of it;
 - ``run(task: Task, report: JobReporter) -> WireMessage``: runs one job. It raises ``LikenessError`` for errors that the
@@ -31,8 +31,8 @@ import msgspec
 
 from backend.errors import Cancelled, explain
 from backend.exchange.buffers import WireMessage
-from backend.service import messages
 from backend.service.access import private_opener
+from backend.service.messages import MOST_BYTES, RESULT_HEADER_BYTES, Task, pack, read_packed, unpack, write_packed
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PROGRESS_SECONDS = 0.1
@@ -45,32 +45,13 @@ REMOVAL_LIMIT = 5.0
 """Seconds after which a process without its server ends, however many files are left to remove."""
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the worker receives it.
-
-    kind : ``reconstruct`` or ``transfer`` (``JobKind``). names, paths : of the photos, or of one ``video``.
-    identity : file with the neutral head of a transfer, ``<f4`` (V, 3); None: it is solved from the pictures.
-    """
-
-    job: str
-    token: str
-    kind: str
-    options: messages.JobOptions
-    names: tuple[str, ...]
-    paths: tuple[str, ...]
-    result: str
-    video: bool = False
-    identity: str | None = None
-
-
 @dataclass(frozen=True)
 class Instruction:
-    """A message from the server: a ``task``, the id of a ``job`` to cancel, or the ``token`` of one to forget (all
-    without one)."""
+    """What the server wants: that a ``task`` is done, that the one in hand is cancelled (``cancel``), or that the job
+    with the ``token`` is forgotten (all without one)."""
 
-    type: str
     task: Task | None = None
-    job: str | None = None
+    cancel: bool = False
     token: str | None = None
 
 
@@ -84,22 +65,22 @@ class Channel:
     def send(self, header: dict[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
         """Send one message. Raises ``OSError`` when the server is gone."""
         with self._lock:
-            messages.write_frames(self._outgoing, [msgspec.json.encode(header), *buffers])
+            write_packed(self._outgoing, pack(header, buffers))
 
     def receive(self) -> Instruction | None:
         """The next instruction; None when the server is gone."""
         try:
-            frames = messages.read_frames(self._incoming)
-        except (messages.BrokenFramesError, OSError):
+            packed = read_packed(self._incoming)
+            return None if packed is None else msgspec.convert(unpack(packed)[0], Instruction)
+        except (ValueError, OSError):
             return None
-        return None if frames is None else msgspec.json.decode(frames[0], type=Instruction)
 
 
 class JobReporter:
     """A ``ProgressReporter`` that reports to the server and raises ``Cancelled`` when the job is cancelled."""
 
-    def __init__(self, channel: Channel, task: Task, cancelled: Callable[[], bool]) -> None:
-        self._channel, self._job, self._cancelled = channel, task.job, cancelled
+    def __init__(self, channel: Channel, token: str, cancelled: Callable[[], bool]) -> None:
+        self._channel, self._token, self._cancelled = channel, token, cancelled
         self._last_report: tuple[str, float] = ("", 0.0)
         self._previews = 0
 
@@ -112,14 +93,14 @@ class JobReporter:
             return
         self._last_report = (stage, now)
         done = round(min(max(fraction, 0.0), 1.0), 4)
-        self._channel.send({"type": "progress", "job": self._job, "stage": stage, "stage_fraction": done})
+        self._channel.send({"type": "progress", "stage": stage, "fraction": done})
 
     def preview(self, stage: str, message: WireMessage) -> None:
         """Send a preview of the head; raises ``Cancelled``."""
         if self._cancelled():
             raise Cancelled
         self._previews += 1
-        header = {"type": "preview", "job": self._job, "stage": stage, "number": self._previews, **message.header}
+        header = {"type": "preview", "token": self._token, "stage": stage, "number": self._previews, **message.header}
         self._channel.send(header, message.buffers)
 
 
@@ -130,7 +111,7 @@ class Worker:
         self._channel, self._jobs = channel, jobs
         self._runner: Any = None
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self._cancelled: set[str] = set()
+        self._cancel = threading.Event()
 
     def work(self, runner: str, device: str) -> None:
         """Load the runner, warm up, then run tasks until the server is gone. Never returns normally."""
@@ -146,18 +127,16 @@ class Worker:
     def _work(self, runner: str, device: str) -> None:
         try:
             self._runner = importlib.import_module(runner)
-            facts = self._runner.warm(device)
+            self._runner.warm(device)
         except BaseException as error:
             traceback.print_exc()
             explained = explain(error)
             self._channel.send({"type": "broken", **explained.fields()})
             raise SystemExit(1) from error
-        self._channel.send({"type": "ready", **facts, "memory": resident_bytes() + self._runner.LATER_BYTES})
+        self._channel.send({"type": "ready", "memory": resident_bytes() + self._runner.LATER_BYTES})
         self._load_until_a_task_comes(self._runner.later(device))
         while True:
-            task = self._tasks.get()
-            self._channel.send(self._outcome(task))
-            self._cancelled.discard(task.job)
+            self._channel.send(self._outcome(self._tasks.get()))
             release_freed_memory()
             self._channel.send({"type": "idle", "memory": resident_bytes()})
 
@@ -176,9 +155,10 @@ class Worker:
     def _listen(self) -> None:
         while (instruction := self._channel.receive()) is not None:
             if instruction.task is not None:
+                self._cancel.clear()  # of the task before, which has ended
                 self._tasks.put(instruction.task)
-            elif instruction.job is not None:
-                self._cancelled.add(instruction.job)
+            elif instruction.cancel:
+                self._cancel.set()
             elif self._runner is not None:
                 self._runner.forget(instruction.token)
         remove_jobs(self._jobs)  # the server is gone
@@ -186,7 +166,7 @@ class Worker:
 
     def _outcome(self, task: Task) -> dict[str, Any]:
         """Run a task; returns its final message to the server."""
-        report = JobReporter(self._channel, task, lambda: task.job in self._cancelled)
+        report = JobReporter(self._channel, task.token, self._cancel.is_set)
         try:
             message = self._runner.run(task, report)
             _write_result(task, message)
@@ -194,8 +174,8 @@ class Worker:
             explained = explain(error)
             if explained.code == "internal":
                 traceback.print_exc()
-            return {"type": "failed", "job": task.job, **explained.fields()}
-        return {"type": "done", "job": task.job}
+            return {"type": "failed", **explained.fields()}
+        return {"type": "done"}
 
 
 def remove_jobs(folder: Path) -> None:
@@ -216,19 +196,13 @@ def resident_bytes() -> int:
 
 
 def _write_result(task: Task, message: WireMessage) -> None:
-    """Write the complete result message to the task's file, atomically."""
-    header = msgspec.json.encode({"type": "result", "job": task.job, "token": task.token, **message.header})
-    if len(header) > messages.RESULT_HEADER_BYTES:
-        raise ValueError(f"the result's header has {len(header)} bytes")
-    path = Path(task.result)
-    temporary = path.with_name("result.part")
-    try:
-        with open(temporary, "wb", opener=private_opener) as file:
-            messages.write_frames(file, [header, *message.buffers])
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    os.replace(temporary, path)
+    """Write the complete result message to the task's file, which counts only once the job is done."""
+    header = {"type": "result", "token": task.token, **message.header}
+    packed = pack(header, message.buffers)
+    if len(msgspec.json.encode(header)) > RESULT_HEADER_BYTES or len(packed) > MOST_BYTES:
+        raise ValueError(f"the result has {len(packed)} bytes")
+    with open(task.result, "wb", opener=private_opener) as file:
+        write_packed(file, packed)
 
 
 def _take_over_pipes() -> Channel:

@@ -1,6 +1,6 @@
 """A connection to the backend on a thread of its own: greeting, jobs and their outcomes, heartbeat, reconnection.
 
-Headers of protocol version 1 become events; buffers are handled in ``protocol``.
+Headers become events; buffers are handled in ``protocol``.
 """
 
 import json
@@ -8,8 +8,9 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from ..errors import AddonError
@@ -20,7 +21,7 @@ from . import events
 from .keys import ServerAddress, pyzmq
 from .submissions import AnyJob, composed, header_frame
 
-PROTOCOL = 1
+PROTOCOL = 2
 MOST_HEADER_BYTES = 4 * 2**20
 LARGEST_NUMBER = 1e30
 """JSON's integers may exceed any float."""
@@ -112,7 +113,7 @@ class Connection:
     def __init__(self, address: ServerAddress, keys: KeyPair, client: str, patience: Timeouts | None = None) -> None:
         self.address = address
         self._keys, self._client, self._patience = keys, client, patience or Timeouts()
-        self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._tell = self._events.put
         self._closing = threading.Event()
@@ -136,11 +137,11 @@ class Connection:
     def submit(self, submission: AnyJob) -> None:
         """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless
         the thread ends."""
-        self._commands.put(("submit", submission))
+        self._commands.put(partial(self._submit, submission))
 
     def cancel(self, token: str) -> None:
         """Ask the server to stop a job; its ``JobFailed`` (``cancelled``) follows."""
-        self._commands.put(("cancel", token))
+        self._commands.put(partial(self._cancel, token))
 
     def close(self, wait_seconds: float = 1.0) -> None:
         """Send ``bye`` and end the thread, waiting at most ``wait_seconds``."""
@@ -155,17 +156,12 @@ class Connection:
 
     def take(self) -> list[events.Event]:
         """Events since the last call, oldest first."""
-        taken = []
-        while True:
-            try:
-                taken.append(self._events.get_nowait())
-            except queue.Empty:
-                return taken
+        return [self._events.get() for _ in range(self._events.qsize())]
 
     def _run(self) -> None:
         try:
             self._context = pyzmq().Context()
-            self._open()
+            self._open(time.monotonic())
             while not self._closing.is_set():
                 self._serve()
                 self._run_commands()
@@ -183,15 +179,11 @@ class Connection:
                 self._context.term()
 
     def _run_commands(self) -> None:
-        while self._ready:
-            try:
-                name, value = self._commands.get_nowait()
-            except queue.Empty:
-                return
-            {"submit": self._submit, "cancel": self._cancel}[name](value)
+        while self._ready and not self._commands.empty():
+            self._commands.get()()
 
-    def _open(self) -> None:
-        """Open a new socket and send ``hello``."""
+    def _open(self, outage: float) -> None:
+        """Open a new socket and send ``hello``; ``outage`` is the time since which there is no connection."""
         import zmq
 
         self._drop_socket()
@@ -208,8 +200,8 @@ class Connection:
         socket.connect(self.address.endpoint)
         self._socket = socket
         self._ready = self._greeted = False
-        now = time.monotonic()
-        self._heard = self._pinged = self._opened = now
+        self._outage, self._heard = outage, time.monotonic()
+        self._pinged = self._heard
         self._send({"type": "hello", "protocol": PROTOCOL, "client": self._client})
 
     def _serve(self) -> None:
@@ -245,14 +237,13 @@ class Connection:
         header = parse_header(frames[0])
         kind, token = header["type"], text_of(header, "token")
         if kind == "ping":
-            answer = {"type": "pong"}
-            self._send({**answer, "request": header["request"]} if "request" in header else answer)
+            self._send({"type": "pong"})
         elif kind == "welcome":
             self._welcome_back(header)
         elif kind == "error":
             self._take_error(header, token)
         elif kind == "bye":
-            self._server_leaves(text_of(header, "reason"))
+            raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
         elif token in self._jobs:
             self._take_job_message(kind, token, header, frames)
 
@@ -278,8 +269,7 @@ class Connection:
             except AddonError as error:
                 event = events.JobFailed(token, error)
             self._end_job(token, event)
-            if job := text_of(header, "job"):
-                self._send({"type": "received", "job": job})
+            self._send({"type": "received", "token": token})
 
     def _end_job(self, token: str, event: events.Event) -> None:
         self._jobs.pop(token, None)
@@ -295,7 +285,7 @@ class Connection:
         self._tell(welcome)
         for token, job in list(self._jobs.items()):
             if welcome.same_server:
-                self._send({"type": "fetch", "request": f"fetch {token}", "token": token})
+                self._send({"type": "fetch", "request": "fetch", "token": token})
                 if token in self._cancelled:
                     self._cancel(token)
             else:
@@ -303,9 +293,7 @@ class Connection:
                 self._end_job(token, events.JobFailed(token, AddonError(sentence, job.words.again, "server_died")))
 
     def _take_error(self, header: dict[str, Any], token: str) -> None:
-        code = text_of(header, "code")
-        request, _, asked = text_of(header, "request").partition(" ")
-        token = token or asked  # some servers leave the token out
+        code, request = text_of(header, "code"), text_of(header, "request")
         if code == "version":
             sentence = f"The backend does not speak version {PROTOCOL} of the protocol."
             raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")
@@ -325,32 +313,24 @@ class Connection:
             self._submit(self._jobs[token])
         elif token in self._jobs and request in ("", "submit", "fetch"):
             self._end_job(token, job_failed(header, token))
-        elif not token and request == "submit":  # the server could not even parse the submit
-            for unread in list(self._jobs):
-                self._end_job(unread, job_failed(header, unread))
-
-    def _server_leaves(self, reason: str) -> None:
-        for token, job in list(self._jobs.items()):
-            sentence = f"The backend stopped ({reason or 'no reason given'}) during the {job.words.what}."
-            self._end_job(token, events.JobFailed(token, AddonError(sentence, job.words.again, "stopped")))
-        raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
 
     def _keep_time(self) -> None:
         now = time.monotonic()
         if not self._ready:
             limit = self._patience.again if self._welcome else self._patience.hello
-            if now - self._opened > limit:
+            if now - self._outage > limit:
                 raise self._unreachable()
             return
         if now - self._pinged >= self._welcome.ping_seconds:
             self._pinged = now
             self._send({"type": "ping"})
         if now - self._heard > self._welcome.silence_seconds + max(self._coming.values(), default=0) / SLOWEST:
-            self._tell(events.ConnectionLost(f"The backend at {self.address.endpoint} does not answer; trying again."))
-            self._open_again()
+            self._open_again(f"The backend at {self.address.endpoint} does not answer; trying again.")
 
-    def _open_again(self) -> None:
-        """Open a new socket; give up jobs that made no progress on the last few."""
+    def _open_again(self, why: str = "") -> None:
+        """Open a new socket, saying ``why``; give up jobs that made no progress on the last few."""
+        if why:
+            self._tell(events.ConnectionLost(why))
         self._coming.clear()
         for token, job in list(self._jobs.items()):
             self._tries[token] += 1
@@ -358,7 +338,7 @@ class Connection:
                 sentence = f"The connection to the backend at {self.address.endpoint} breaks again and again."
                 advice = f"Check the network, or try fewer or smaller pictures, or a smaller texture. {job.words.again}"
                 self._end_job(token, events.JobFailed(token, AddonError(sentence, advice, "breaks")))
-        self._open()
+        self._open(time.monotonic())
 
     def _watch_monitor(self) -> None:
         import zmq
@@ -379,29 +359,23 @@ class Connection:
                 self._trouble = ""
             elif event == zmq.EVENT_DISCONNECTED and self._ready:
                 # ZeroMQ reconnects by itself, but the new server does not know this client.
-                self._tell(events.ConnectionLost("The connection to the backend broke; trying again."))
-                self._open_again()
+                self._open_again("The connection to the backend broke; trying again.")
                 return
             elif event == zmq.EVENT_DISCONNECTED and self._greeted:
-                # ``hello`` or its answer is lost. It is sent again, and the answer's time-out goes on.
-                opened = self._opened
-                self._open()
-                self._opened = opened
+                self._open(self._outage)  # ``hello`` or its answer is lost
                 return
 
     def _unreachable(self) -> AddonError:
         endpoint = self.address.endpoint
         if self._trouble == "refused":
-            return AddonError(
-                f"The backend at {endpoint} refused the connection: the keys do not fit.",
-                "Check its public key in the preferences, and that it was started with this computer's key as --owner.",
-                "refused",
+            sentence = f"The backend at {endpoint} refused the connection: the keys do not fit."
+            advice = (
+                "Check its public key in the preferences, and that it was started with this computer's key as --owner."
             )
-        return AddonError(
-            f"No backend answers at {endpoint}.",
-            "Check that it runs, that the address and public key are right, and that no firewall is between.",
-            "unreachable",
-        )
+        else:
+            sentence = f"No backend answers at {endpoint}."
+            advice = "Check that it runs, that the address and public key are right, and that no firewall is between."
+        return AddonError(sentence, advice, self._trouble or "unreachable")
 
     def _drop_socket(self) -> None:
         if self._socket is not None:

@@ -3,7 +3,8 @@ buffers and checked against the server's limits first."""
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,15 @@ class PhotoFile:
     data: bytes | None = None
 
 
+@contextmanager
+def _reading(label: str, advice: str) -> Iterator[None]:
+    """Raise ``AddonError`` ``no_photo`` where a file cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise AddonError(f"{label} could not be read ({error.strerror or error}).", advice, "no_photo") from error
+
+
 def read_photos(photos: Sequence[PhotoFile], limits: Limits) -> list[bytes]:
     """The bytes of each photo, read from its path if it has none.
 
@@ -55,23 +65,14 @@ def read_photos(photos: Sequence[PhotoFile], limits: Limits) -> list[bytes]:
     """
     contents = []
     for photo in photos:
-        label, data = photo.label, photo.data
-        if data is None:
-            try:
-                data = photo.path.read_bytes()
-            except OSError as error:
-                why = error.strerror or str(error)
-                raise AddonError(
-                    f"{label} could not be read ({why}).", "Put the file back, or remove it from the list.", "no_photo"
-                ) from error
+        label = photo.label
+        with _reading(label, "Put the file back, or remove it from the list."):
+            data = photo.path.read_bytes() if photo.data is None else photo.data
         if not data:
             raise AddonError(f"{label} is an empty file.", "Remove it from the list.", "no_photo")
         if len(data) > limits.frame_bytes:
-            raise AddonError(
-                f"{label} has {len(data) / 2**20:.0f} MiB, the backend takes {limits.frame_bytes / 2**20:.0f} a photo.",
-                "Save it smaller, as a JPEG for example.",
-                "too_large",
-            )
+            size = f"{len(data) / 2**20:.0f} MiB, the backend takes {limits.frame_bytes / 2**20:.0f} a photo"
+            raise AddonError(f"{label} has {size}.", "Save it smaller, as a JPEG for example.", "too_large")
         contents.append(data)
     return contents
 
@@ -84,19 +85,14 @@ def read_video(label: str, path: Path, limits: Limits) -> list[bytes]:
     AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits.
     """
     most = limits.message_bytes - 2**20  # room for the header and a head
-    try:
+    with _reading(label, "Choose it again."):
         if path.stat().st_size > most:
-            raise AddonError(
-                f"{label} is larger than the {most / 2**20:.0f} MiB that a backend on another machine takes.",
-                "Cut it, or export it smaller: faces of 300 pixels are large enough.",
-                "too_large",
-            )
+            sentence = f"{label} is larger than the {most / 2**20:.0f} MiB that a backend on another machine takes."
+            advice = "Cut it, or export it smaller: faces of 300 pixels are large enough."
+            raise AddonError(sentence, advice, "too_large")
         size = min(PIECE_BYTES, limits.frame_bytes)
         with path.open("rb") as file:
             pieces = list(iter(lambda: file.read(size), b""))
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise AddonError(f"{label} could not be read ({why}).", "Choose it again.", "no_photo") from error
     if not pieces:
         raise AddonError(f"{label} is an empty file.", "Copy or export it again.", "no_photo")
     return pieces

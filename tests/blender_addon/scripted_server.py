@@ -87,20 +87,17 @@ class ScriptedServer:
         elif kind == "cancel":
             self.on_cancel(self, peer, header)
             said = {"code": "cancelled", "sentence": "The reconstruction was cancelled.", "advice": ""}
-            self.send(peer, {"type": "error", "job": "j", "token": header["token"], **said})
+            self.send(peer, {"type": "error", "token": header["token"], **said})
         elif kind == "fetch":
             said = {"code": "unknown_job", "sentence": "There is no such job.", "advice": ""}
-            self.send(peer, {"type": "error", "request": header["request"], **said})
+            self.send(peer, {"type": "error", "request": header["request"], "token": header["token"], **said})
 
     def _welcome(self) -> Header:
         return {
             "type": "welcome",
-            "protocol": 1,
-            "protocols": [1],
+            "protocol": 2,
             "likeness": "0.1.0",
             "instance": self.instance,
-            "pid": os.getpid(),
-            "device": None,
             "capabilities": [],
             "something": "that only a later server says",
             "limits": {"header_bytes": 2**16, "frame_bytes": 2**20, "message_bytes": 2**21, "photos": 4},
@@ -112,13 +109,10 @@ def progress(token: str, fraction: float, seconds_left: float | None = None) -> 
     """A progress header."""
     return {
         "type": "progress",
-        "job": "j",
         "token": token,
         "stage": "dense",
-        "stage_fraction": fraction,
         "fraction": fraction,
         "seconds_left": seconds_left,
-        "seconds": 1.0,
         "sentence": "Aligning the photos with each other",
     }
 
@@ -130,7 +124,7 @@ def serve_as_process() -> None:
         sys.exit(int(os.environ["SCRIPTED_EXIT"]))
 
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        server.send(peer, {"type": "queued", "request": "submit", "job": "j", "token": header["token"], "position": 0})
+        server.send(peer, {"type": "queued", "request": "submit", "token": header["token"], "position": 0})
         server.send(peer, progress(header["token"], 0.25, 12.0))
 
     server = ScriptedServer(submitted)

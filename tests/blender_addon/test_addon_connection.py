@@ -29,7 +29,6 @@ WELCOME: dict[str, Any] = {
     "type": "welcome",
     "likeness": "0.1.0",
     "instance": "abc",
-    "device": {"kind": "cpu"},
     "limits": {"header_bytes": 9, "frame_bytes": 1, "message_bytes": 2, "photos": 3},
     "heartbeat": {"interval_seconds": 2.0, "silence_seconds": 15.0},
     "capabilities": ["reconstruct", 3],
@@ -75,11 +74,9 @@ def connect() -> Iterator[Callable[..., Connection]]:
 def test_a_job_from_submit_to_error(tmp_path: Path, connect: Callable[..., Connection]) -> None:
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
         token = header["token"]
-        server.send(peer, {"type": "queued", "request": "submit", "job": "j", "token": token, "position": 2})
+        server.send(peer, {"type": "queued", "request": "submit", "token": token, "position": 2})
         server.send(peer, progress(token, 0.5, 14.0))
-        server.send(
-            peer, {"type": "error", "job": "j", "token": token, "code": "no_face", "sentence": "S.", "advice": "A."}
-        )
+        server.send(peer, {"type": "error", "token": token, "code": "no_face", "sentence": "S.", "advice": "A."})
 
     path = tmp_path / "b.jpg"
     path.write_bytes(b"second")
@@ -123,7 +120,7 @@ def test_photos_that_the_server_would_refuse_are_not_sent(
 
 def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..., Connection]) -> None:
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        server.send(peer, {"type": "queued", "job": "j", "token": header["token"], "position": 0})
+        server.send(peer, {"type": "queued", "token": header["token"], "position": 0})
 
     with ScriptedServer(submitted) as server:
         server.silence_seconds = 1.0
@@ -174,7 +171,7 @@ def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(
 
 def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
-        server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": "", "protocols": [2]}
+        server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": ""}
         gave_up = until(connect(server), is_a(ConnectFailed))[-1].error
         assert gave_up.code == "version" and "version" in gave_up.advice
 
@@ -189,8 +186,8 @@ def test_a_malformed_welcome_ends_the_connection(limits: object, connect: Callab
 
 def test_a_broken_result_fails_the_job_and_not_the_connection(connect: Callable[..., Connection]) -> None:
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        server.send(peer, {"type": "preview", "job": "j", "token": header["token"], "buffers": "none"})
-        server.send(peer, {"type": "result", "job": "j", "token": header["token"], "version": 1, "buffers": []})
+        server.send(peer, {"type": "preview", "token": header["token"], "buffers": "none"})
+        server.send(peer, {"type": "result", "token": header["token"], "version": 1, "buffers": []})
 
     with ScriptedServer(submitted) as server:
         connection = connect(server)

@@ -148,7 +148,7 @@ def test_a_result_that_comes_while_cancelling_is_dropped(runner: Runner) -> None
     def solved(server: ScriptedServer, peer: bytes, header: Header) -> None:
         content = json.dumps(take(7)).encode()
         described = {"name": "expression", "media_type": "application/json", "bytes": len(content)}
-        result = {"type": "result", "kind": "transfer", "version": 1, "job": "j", "token": header["token"]}
+        result = {"type": "result", "kind": "transfer", "version": 1, "token": header["token"]}
         server.send(peer, result | {"buffers": [described]}, [content])
 
     with ScriptedServer(submitted) as server:

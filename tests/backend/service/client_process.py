@@ -39,7 +39,7 @@ def main() -> None:
     endpoint, public_key, keys, job = json.loads(sys.stdin.readline())
     client = ServiceClient(endpoint, public_key, tuple(keys))
     client.hello()
-    submitted = client.submit(TOKEN, job)["job"]
+    submitted = client.submit(TOKEN, job)["token"]
     client.wait_until_running(submitted)
     print(submitted, flush=True)
     time.sleep(600)

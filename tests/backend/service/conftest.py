@@ -33,7 +33,7 @@ def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
         queued = cleaner.ask({"type": "fetch", "token": token})
         if queued.type == "queued":
             cleaner.send({"type": "cancel", "token": token})
-            cleaner.last_message(queued["job"])
+            cleaner.last_message(queued["token"])
     shared_server.close_clients()
 
 

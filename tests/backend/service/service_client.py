@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -73,9 +74,7 @@ class ServiceClient:
             if self.socket.poll(1 + left * 1000):
                 header, *buffers = self.socket.recv_multipart()
                 message = Message(json.loads(header), buffers)
-                if message.type == "ping":
-                    self.send({"type": "pong"})
-                elif message.type != "pong" or "request" in message.header:
+                if message.type not in ("ping", "pong") or "request" in message.header:
                     return message
         raise AssertionError(f"nothing came in {seconds} s")
 
@@ -106,7 +105,7 @@ class ServiceClient:
         return self.wait_for(lambda message: message.header.get("request") == "ask")
 
     def hello(self, **more: Any) -> Message:
-        answer = self.ask({"type": "hello", "protocol": 1, "client": "test", **more})
+        answer = self.ask({"type": "hello", "protocol": 2, "client": "test", **more})
         assert answer.type == "welcome", answer.header
         return answer
 
@@ -121,13 +120,13 @@ class ServiceClient:
     def last_message(self, job: str, seconds: float = SECONDS) -> Message:
         """The job's ``result`` or ``error``."""
         return self.wait_for(
-            lambda message: message.type in ("result", "error") and message.header.get("job") == job, seconds
+            lambda message: message.type in ("result", "error") and message.header.get("token") == job, seconds
         )
 
     def wait_until_running(self, job: str) -> Message:
         return self.wait_for(
             lambda message: (
-                message.type == "progress" and message["job"] == job and message["stage"] not in ("starting",)
+                message.type == "progress" and message["token"] == job and message["stage"] not in ("starting",)
             )
         )
 
@@ -163,6 +162,10 @@ class ServerProcess:
     def jobs(self) -> Path:
         """The folder of this server's jobs."""
         return self.folder / "jobs" / self.instance
+
+    def folder_of(self, token: str) -> Path:
+        """The folder of a job."""
+        return self.jobs / hashlib.sha256(token.encode()).hexdigest()[:32]
 
     def keys(self) -> tuple[str, str]:
         file = json.loads((self.folder / "client_key.json").read_text())

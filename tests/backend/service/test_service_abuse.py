@@ -26,7 +26,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.dictionaries(
-    st.sampled_from(["type", "request", "token", "job", "photos", "options", "protocol"]), JSON, max_size=6
+    st.sampled_from(["type", "request", "token", "photos", "options", "protocol"]), JSON, max_size=6
 )
 KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "ping", "received"])
 Start = Callable[..., ServerProcess]
@@ -34,7 +34,7 @@ Start = Callable[..., ServerProcess]
 
 def assert_still_works(server: ServerProcess, token: str) -> None:
     client = server.client()
-    assert client.last_message(client.submit(token, "answer")["job"]).type == "result"
+    assert client.last_message(client.submit(token, "answer")["token"]).type == "result"
 
 
 def changed(**fields: Any) -> bytes:
@@ -59,9 +59,9 @@ def changed(**fields: Any) -> bytes:
         (b'{"type": "ping"}', (b"a buffer",), "malformed"),
         (b'{"type": "ping"' + b" " * 70_000 + b"}", (), "too_large"),
         (b'{"type": "cancel"}', (), "malformed"),
-        (b'{"type": "fetch", "job": "../../etc/passwd"}', (), "malformed"),
-        (b'{"type": "fetch", "job": "' + b"0" * 32 + b'"}', (), "unknown_job"),
-        (b'{"type": "fetch", "job": "' + b"0" * 32 + b'\\n"}', (), "malformed"),
+        (b'{"type": "fetch", "token": "../../etc/passwd"}', (), "malformed"),
+        (b'{"type": "fetch", "token": "' + b"0" * 32 + b'"}', (), "unknown_job"),
+        (b'{"type": "fetch", "token": "' + b"0" * 32 + b'\\n"}', (), "malformed"),
         (b'{"type": "shutdown"}', (), "malformed"),
         (changed(), (), "malformed"),
         (changed(), (b"abcd",), "malformed"),
@@ -106,10 +106,11 @@ def test_hello_comes_first(server: ServerProcess) -> None:
     assert client.hello().type == "welcome"
 
 
-def test_another_version(server: ServerProcess) -> None:
+@pytest.mark.parametrize("protocol", [1, 3])
+def test_another_version(server: ServerProcess, protocol: int) -> None:
     client = server.connect()
-    error = client.ask({"type": "hello", "protocol": 2, "news": ["of", "the", "future"]})
-    assert error["code"] == "version" and error["protocols"] == [1]
+    error = client.ask({"type": "hello", "protocol": protocol, "news": ["of", "the", "future"]})
+    assert error["code"] == "version" and f"protocol {protocol}" in error["sentence"]
     assert "same version" in error["advice"]
     assert client.ask({"type": "ping"})["code"] == "hello_first"
     assert client.hello().type == "welcome"
@@ -127,7 +128,7 @@ def test_unknown_keys_get_no_answer(server: ServerProcess) -> None:
         for stranger in strangers:
             stranger.socket.sndtimeo = 0
             with suppress(zmq.Again):  # when the handshake has failed already, there is nobody to send to
-                stranger.send({"type": "hello", "protocol": 1})
+                stranger.send({"type": "hello", "protocol": 2})
         time.sleep(0.5)
         assert not any(stranger.socket.poll(0) for stranger in strangers)
     finally:
@@ -147,7 +148,7 @@ def test_frames_over_the_limit_close_the_connection(start_server) -> None:
     assert answer["code"] == "too_large" and "5 photos" in answer["sentence"]
     assert client.ask({"type": "ping"}, *[b""] * 1000)["code"] == "malformed"
     exactly, over = b"answer " + bytes(100_000 - 7), bytes(100_001)
-    assert client.last_message(client.submit("exactly", exactly)["job"]).type == "result"
+    assert client.last_message(client.submit("exactly", exactly)["token"]).type == "result"
     assert client.submit("over", over)["code"] == "too_large"
     client.send({**SUBMIT, "photos": photo_headers([bytes(110_000)])}, bytes(110_000))
     assert client.is_silent(0.5)
@@ -163,24 +164,24 @@ def resident_kb(server: ServerProcess) -> int:
 def test_limits_of_jobs(start_server) -> None:
     server = start_server(limits={"queue": 2, "waiting_bytes": 1000})
     client = server.client()
-    jobs = [client.submit(f"j{number}", "sleep 0.3")["job"] for number in range(2)]
+    jobs = [client.submit(f"j{number}", "sleep 0.3")["token"] for number in range(2)]
     assert client.submit("one-more", "answer")["code"] == "queue_full"
     for job in jobs:
         client.last_message(job)
     assert client.submit("large", b"answer", bytes(1000))["code"] == "queue_full"
-    assert client.last_message(client.submit("one-more", "answer")["job"]).type == "result"
+    assert client.last_message(client.submit("one-more", "answer")["token"]).type == "result"
 
 
 def test_a_client_that_does_not_read_blocks_nobody(server: ServerProcess) -> None:
     slow = server.connect(rcvhwm=1)
     slow.hello()
-    job = slow.submit("slow", f"large {8 * 2**20}")["job"]
+    job = slow.submit("slow", f"large {8 * 2**20}")["token"]
     slow.last_message(job)
     for _ in range(30):
-        slow.send({"type": "fetch", "job": job})  # 240 MB that nobody reads
+        slow.send({"type": "fetch", "token": job})  # 240 MB that nobody reads
     quick = server.client()
     start = time.monotonic()
-    assert quick.last_message(quick.submit("quick", "answer")["job"]).type == "result"
+    assert quick.last_message(quick.submit("quick", "answer")["token"]).type == "result"
     assert time.monotonic() - start < 3
     assert resident_kb(server) < 200_000  # kB: it holds one of the thirty, not all
 
@@ -188,26 +189,27 @@ def test_a_client_that_does_not_read_blocks_nobody(server: ServerProcess) -> Non
 def test_heartbeats_during_a_long_download_do_not_make_a_client_forgotten(server: ServerProcess) -> None:
     slow = server.connect(rcvhwm=1)
     slow.hello()
-    job = slow.submit("long-download", f"large {32 * 2**20}")["job"]
+    job = slow.submit("long-download", f"large {32 * 2**20}")["token"]
     slow.last_message(job)
-    slow.send({"type": "fetch", "job": job})
+    slow.send({"type": "fetch", "token": job})
     for _ in range(300):
         slow.send({"type": "ping"})
     server.client().ask({"type": "ping"})
     time.sleep(0.5)
-    assert slow.ask({"type": "forget", "job": job}).type == "forgotten"
+    assert slow.ask({"type": "forget", "token": job}).type == "forgotten"
 
 
 @settings(max_examples=300)
 @given(header=FIELDS, kind=KINDS, buffers=st.lists(st.binary(max_size=20), max_size=3))
 def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers: list[bytes]) -> None:
-    from backend.service.messages import Limits, ProtocolError, Submit, decode
+    from backend.errors import LikenessError
+    from backend.service.messages import Limits, Submit, decode
 
     try:
         message = decode(
             json.dumps({**header, "type": kind}).encode(), [memoryview(buffer) for buffer in buffers], Limits()
         )
-    except ProtocolError as error:
+    except LikenessError as error:
         assert error.sentence
     else:
         assert not buffers or isinstance(message, Submit)
@@ -222,7 +224,7 @@ def cpu_seconds(pid: int) -> float:
 def test_more_connections_than_descriptors(start_server: Start) -> None:
     server = start_server()
     client = server.client()
-    assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
+    assert client.last_message(client.submit("first", "answer")["token"]).type == "result"
     pid = server.process.pid
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (128, 128))
     host, port = server.endpoint.removeprefix("tcp://").split(":")
@@ -237,15 +239,15 @@ def test_more_connections_than_descriptors(start_server: Start) -> None:
         assert cpu_seconds(pid) - before < 0.5, "it spins"
         assert client.ask({"type": "ping"}).type == "pong"
         later = server.client()
-        assert later.last_message(later.submit("second", "answer")["job"]).type == "result"
+        assert later.last_message(later.submit("second", "answer")["token"]).type == "result"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process")
 def test_a_worker_that_keeps_much_memory_is_replaced(start_server: Start) -> None:
     server = start_server()
     client = server.client()
-    assert client.last_message(client.submit("small", "keep 1000000")["job"]).type == "result"
+    assert client.last_message(client.submit("small", "keep 1000000")["token"]).type == "result"
     (before,) = children(server.process.pid)
-    assert client.last_message(client.submit("large", "keep 700000000")["job"]).type == "result"
+    assert client.last_message(client.submit("large", "keep 700000000")["token"]).type == "result"
     assert wait_until(lambda: children(server.process.pid) not in ([], [before]), 20.0)
-    assert client.last_message(client.submit("next", "answer")["job"]).type == "result"
+    assert client.last_message(client.submit("next", "answer")["token"]).type == "result"

@@ -15,7 +15,7 @@ Start = Callable[..., ServerProcess]
 
 def made(client: ServiceClient, token: str) -> str:
     """Make a head, which the worker keeps; the job's id."""
-    job = client.submit(token, "answer")["job"]
+    job = client.submit(token, "answer")["token"]
     assert client.last_message(job).type == "result"
     return job
 
@@ -24,15 +24,15 @@ def alone(client: ServiceClient, only: str, head: str) -> str:
     """Ask for a head's hair or texture alone; ``result``, or the error's code."""
     token = f"{only}-{time.monotonic_ns()}"
     header = {"type": "submit", "token": token, "photos": [], "options": {"only": only, "head": head}}
-    message = client.last_message(client.ask(header)["job"])
+    message = client.last_message(client.ask(header)["token"])
     return message.header.get("code", message.type)
 
 
 def test_nothing_of_a_forgotten_head_answers(server: ServerProcess, client: ServiceClient) -> None:
     job = made(client, "secret")
-    client.send({"type": "received", "job": job})  # the extension has it, and still changes its hair and texture
+    client.send({"type": "received", "token": job})  # the extension has it, and still changes its hair and texture
     assert [alone(client, only, "secret") for only in ("hair", "texture")] == ["result", "result"]
-    assert not (server.jobs / job).exists()
+    assert not server.folder_of(job).exists()
     assert client.ask({"type": "forget", "token": "secret"}).type == "forgotten"
     assert [alone(client, only, "secret") for only in ("hair", "texture")] == ["usage", "usage"]
     for kind in ("fetch", "cancel", "forget", "received"):
@@ -85,9 +85,9 @@ def test_files_are_this_users_alone(start_server: Start) -> None:
     finally:
         os.umask(before)
     client = server.client()
-    job = client.submit("modes", "sleep 0.5", "second")["job"]
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (server.jobs / job).iterdir()} == {0o600}
+    job = client.submit("modes", "sleep 0.5", "second")["token"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in server.folder_of(job).iterdir()} == {0o600}
     client.last_message(job)
-    assert stat.S_IMODE((server.jobs / job / "result").stat().st_mode) == 0o600
-    folders = (server.jobs / job, server.jobs, server.jobs.parent, server.folder)
+    assert stat.S_IMODE((server.folder_of(job) / "result").stat().st_mode) == 0o600
+    folders = (server.folder_of(job), server.jobs, server.jobs.parent, server.folder)
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}

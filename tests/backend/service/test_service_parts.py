@@ -1,10 +1,11 @@
-"""Parts of the service without sockets: frames, jobs that are kept, faces of the last job, keys."""
+"""Parts of the service without sockets: messages, jobs that are kept, faces of the last job, keys."""
 
 from __future__ import annotations
 
 import errno
 import io
 import json
+import os
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -24,65 +25,62 @@ from backend.photos.collection import PhotoCollection, PhotoSource
 from backend.service import job_runner, jobs
 from backend.service import messages as service_messages
 from backend.service.access import make_private_folder, own_keys
-from backend.service.jobs import Job, Jobs, JobState
+from backend.service.jobs import Job, Jobs
 from protocol.file_lock import write_private_once
 from protocol.keys import config_folder
 
+BUFFERS = st.lists(st.binary(max_size=40), max_size=5)
 
-@given(st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=4))
-def test_frames_survive_a_stream(messages: list[list[bytes]]) -> None:
+
+@given(st.lists(st.tuples(st.dictionaries(st.text(), st.integers(0, 9)), BUFFERS), max_size=4))
+def test_messages_survive_a_stream(said: list[tuple[dict[str, int], list[bytes]]]) -> None:
     stream = io.BytesIO()
-    for message in messages:
-        service_messages.write_frames(stream, message)
+    for message in said:
+        service_messages.write_packed(stream, service_messages.pack(*message))
     stream.seek(0)
-    assert [service_messages.read_frames(stream) for _ in messages] == messages
-    assert service_messages.read_frames(stream) is None
+    for header, buffers in said:
+        assert service_messages.unpack(service_messages.read_packed(stream)) == (header, buffers)
+    assert service_messages.read_packed(stream) is None
 
 
-@given(st.lists(st.binary(max_size=9), min_size=1, max_size=4), st.data())
-def test_a_stream_that_ends_early_is_noticed(message: list[bytes], data: st.DataObject) -> None:
+@given(BUFFERS, st.data())
+def test_a_stream_that_ends_early_is_noticed(buffers: list[bytes], data: st.DataObject) -> None:
     stream = io.BytesIO()
-    service_messages.write_frames(stream, message)
-    cut = data.draw(st.integers(1, len(stream.getvalue()) - 1))
-    with pytest.raises(service_messages.BrokenFramesError):
-        service_messages.read_frames(io.BytesIO(stream.getvalue()[:cut]))
+    service_messages.write_packed(stream, service_messages.pack({"type": "done"}, buffers))
+    cut = data.draw(st.integers(8, len(stream.getvalue()) - 1))
+    with pytest.raises(ValueError, match="cut off"):
+        service_messages.read_packed(io.BytesIO(stream.getvalue()[:cut]))
 
 
-def test_frames_of_absurd_size_are_refused() -> None:
-    with pytest.raises(service_messages.BrokenFramesError):
-        service_messages.read_frames(io.BytesIO(b"\xff" * 100))
-    with pytest.raises(service_messages.BrokenFramesError):
-        service_messages.read_frames(io.BytesIO(b"\1\0\0\0" + b"\xff" * 100))
-
-
-class Nobody:
-    """A listener that does not care."""
-
-    def on_job_message(self, job: Job, header: Any, buffers: Any = (), may_be_lost: bool = False) -> None: ...
-
-    def job_ended(self, job: Job) -> None: ...
+@pytest.mark.parametrize("most", [service_messages.PIPE_BYTES, service_messages.MOST_BYTES])
+def test_a_message_of_absurd_size_is_refused_unread(most: int) -> None:
+    stream = io.BytesIO((most + 1).to_bytes(8, "little") + b"more")
+    with pytest.raises(ValueError, match="too large"):
+        service_messages.read_packed(stream, most)
+    assert stream.read() == b"more"
 
 
 @pytest.fixture
 def make_jobs(tmp_path: Path) -> Callable[[service_messages.Limits], Jobs]:
-    """Jobs with a worker that writes ten bytes for the job it is given."""
+    """Jobs with a worker that is ready."""
 
     def start(generation: int) -> Any:
-        return SimpleNamespace(generation=generation, ready=True, loaded=1.0, send=lambda header: None)
+        return SimpleNamespace(generation=generation, ready=True, send=lambda **instruction: None)
 
-    return lambda limits: Jobs(tmp_path, start, limits, service_messages.Timing(), Nobody())
+    nobody = {"send": lambda *message: None, "ended": lambda job: None}
+    return lambda limits: Jobs(tmp_path, start, limits, service_messages.Timing(), **nobody)
 
 
 def finished(jobs: Jobs, token: str, now: float) -> None:
-    """Run a job to its end."""
+    """Run a job to its end, with ten bytes as its result."""
     photo = memoryview(b"photo")
     job = jobs.submit(
         b"a", service_messages.Submit(token=token, photos=(service_messages.PhotoHeader("a", 5),)), [photo]
     )
     jobs.maintain(now)
-    job.result_path.write_bytes(b"r" * 10)
-    jobs.on_worker_event(1, {"type": "done", "job": job.id}, [], now)
-    assert job.state is JobState.DONE
+    Path(job.task.result).write_bytes(b"r" * 10)
+    jobs.on_worker_event(1, service_messages.pack({"type": "done"}), now)
+    assert job.finished == now and job.error is None and os.listdir(job.folder) == ["result"]
 
 
 def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[service_messages.Limits], Jobs]) -> None:
@@ -90,7 +88,7 @@ def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[service_
     for number in range(4):
         finished(jobs, f"t{number}", float(number))
     jobs.maintain(4.0)
-    assert [job.token for job in jobs] == ["t2", "t3"]
+    assert [job.task.token for job in jobs] == ["t2", "t3"]
 
 
 def test_photos_that_do_not_fit_push_out_the_oldest_results(
@@ -108,19 +106,18 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(
 
     monkeypatch.setattr(jobs, "_write_files", full_disk)
     finished(store, "new", 3.0)
-    assert [job.token for job in store] == ["t2", "new"]
+    assert [job.task.token for job in store] == ["t2", "new"]
     most[0] = -1
     with pytest.raises(service_messages.ProtocolError, match="could not keep the files: No space left"):
         finished(store, "too much", 4.0)
     assert not list(store)
 
 
-def test_a_fault_while_a_message_is_handled_says_which_message_it_was() -> None:
-    header = b'{"type": "fetch", "request": "7", "token": "abc"}'
-    message = service_messages.decode(header, [], service_messages.Limits())
-    with pytest.raises(service_messages.ProtocolError) as caught, service_messages.about(message):
-        raise RuntimeError("a fault of ours")
-    assert (caught.value.code, caught.value.request, caught.value.token) == ("internal", "7", "abc")
+def test_an_error_says_which_message_it_is_about() -> None:
+    about = {"request": "7", "token": "abc"}
+    assert service_messages.about(json.dumps({"type": "fetch", **about}).encode()) == about
+    assert service_messages.about(b'{"type": "explode", "token": "a/b"}') == {"token": "a/b"}
+    assert service_messages.about(b"[") == service_messages.about(b'{"request": 7}') == {}
 
 
 def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,10 @@ def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., Serv
     server = start_server()
     client = server.client()
     old_instance = client.hello()["instance"]
-    job = client.submit("lost", "stuck 60")["job"]
+    job = client.submit("lost", "stuck 60")["token"]
     client.wait_until_running(job)
-    waiting = client.submit("waits", "answer")["job"]
-    assert {path.name for path in server.jobs.iterdir()} == {job, waiting}
+    waiting = client.submit("waits", "answer")["token"]
+    assert set(server.jobs.iterdir()) == {server.folder_of(job), server.folder_of(waiting)}
     (worker,) = children(server.process.pid)
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()
@@ -38,8 +38,8 @@ def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., Serv
     assert following.public_key == server.public_key
     client = following.client()
     assert client.hello()["instance"] != old_instance
-    assert client.ask({"type": "fetch", "job": job})["code"] == "unknown_job"
-    assert client.last_message(client.submit("again", "answer")["job"]).type == "result"
+    assert client.ask({"type": "fetch", "token": job})["code"] == "unknown_job"
+    assert client.last_message(client.submit("again", "answer")["token"]).type == "result"
 
 
 def test_a_worker_that_was_talking_when_its_server_was_killed_removes_all_photos(
@@ -48,10 +48,10 @@ def test_a_worker_that_was_talking_when_its_server_was_killed_removes_all_photos
     """Its own thread finds the pipe broken while another one removes thousands of files."""
     server = start_server()
     client = server.client()
-    job = client.submit("lost", "sleep 60")["job"]
+    job = client.submit("lost", "sleep 60")["token"]
     client.wait_until_running(job)
     for number in range(5000):
-        (server.jobs / job / f"more_{number}").touch()
+        (server.folder_of(job) / f"more_{number}").touch()
     (worker,) = children(server.process.pid)
     server.process.kill()
     server.process.wait()
@@ -88,7 +88,7 @@ def thread_states(process: int) -> list[str]:
 def killed_while_its_worker_is_stopped(server: ServerProcess) -> int:
     """Kill a server in the middle of a job; its worker's id, which has not heard of it yet."""
     client = server.client()
-    client.wait_until_running(client.submit("lost", "stuck 60")["job"])
+    client.wait_until_running(client.submit("lost", "stuck 60")["token"])
     (worker,) = children(server.process.pid)
     os.kill(worker, signal.SIGSTOP)
     assert wait_until(lambda: set(thread_states(worker)) == {"T"})  # on a busy machine threads stop one by one
@@ -113,20 +113,20 @@ def test_a_late_worker_leaves_the_next_servers_photos(start_server: Callable[...
     server = start_server()
     worker = killed_while_its_worker_is_stopped(server)
     following = start_server()
-    job = following.client().submit("kept", "stuck 60")["job"]
+    job = following.client().submit("kept", "stuck 60")["token"]
     os.kill(worker, signal.SIGCONT)
     assert wait_until(lambda: not Path(f"/proc/{worker}").exists())
-    assert (following.jobs / job / "photo_0").read_bytes() == b"stuck 60"
+    assert (following.folder_of(job) / "photo_0").read_bytes() == b"stuck 60"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads a process' memory from /proc")
 def test_a_failed_job_leaves_no_memory_in_the_worker(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server()
     client = server.client()
-    client.last_message(client.submit("first", "answer")["job"])
+    client.last_message(client.submit("first", "answer")["token"])
     (worker,) = children(server.process.pid)
     before = _resident_megabytes(worker)
-    ended = client.last_message(client.submit("hoard", "hoard 400")["job"])
+    ended = client.last_message(client.submit("hoard", "hoard 400")["token"])
     assert ended["code"] == "internal" and "400 arrays" in ended["sentence"]
     assert wait_until(lambda: _resident_megabytes(worker) < before + 50), f"{_resident_megabytes(worker)} MB"
     assert children(server.process.pid) == [worker]  # it was not simply replaced
@@ -144,9 +144,9 @@ def test_a_client_killed_in_the_middle_of_a_job(
     job = client_process.run_job(server, "sleep 1.5")
     client_process.process.kill()
     client = server.client()
-    assert client.last_message(client.submit("other", "answer")["job"]).type == "result"
+    assert client.last_message(client.submit("other", "answer")["token"]).type == "result"
     found = client.ask({"type": "fetch", "token": TOKEN})
-    assert found["job"] == job
+    assert found["token"] == job
     assert found.type == "result" or client.last_message(job).type == "result"
 
 
@@ -189,7 +189,7 @@ def test_the_command(tmp_path: Path) -> None:
     process = serve(folder, "--stop-with-input")
     try:
         ready = announced(process)
-        assert ready["event"] == "ready" and ready["protocol"] == 1 and ready["pid"] == process.pid
+        assert ready["event"] == "ready" and ready["protocol"] == 2 and ready["pid"] == process.pid
         assert ready["config_dir"] == str(folder)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         for name in ("server_key.json", "client_key.json", f"jobs/{ready['instance']}.lock"):
@@ -232,7 +232,7 @@ def test_other_machines_with_keys(tmp_path: Path) -> None:
         allowed = ServiceClient(endpoint, ready["public_key"], (public, secret))
         refused = ServiceClient(endpoint, ready["public_key"], (own["public_key"], own["secret_key"]))
         try:
-            refused.send({"type": "hello", "protocol": 1})
+            refused.send({"type": "hello", "protocol": 2})
             assert allowed.hello().type == "welcome"
             assert refused.is_silent(0.3)
         finally:

@@ -52,17 +52,17 @@ def client(tmp_path: Path) -> Iterator[ServiceClient]:
 def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -> None:
     start = time.monotonic()
     client.hello()
-    cancelled = client.submit("first", *photos, quality="fast", texture_size=1024)["job"]
+    cancelled = client.submit("first", *photos, quality="fast", texture_size=1024)["token"]
     first = client.wait_for(lambda message: message.type == "progress", 10)
     assert first["stage"] == "starting" and time.monotonic() - start < 10
     client.wait_for(lambda message: message.type == "progress" and message["stage"] == "texture", LONG)
     asked = time.monotonic()
-    client.send({"type": "cancel", "job": cancelled})
+    client.send({"type": "cancel", "token": cancelled})
     assert client.last_message(cancelled)["code"] == "cancelled"
     assert time.monotonic() - asked < 2.0  # 0.5 s where nothing else runs
     client.ignored.clear()
 
-    job = client.submit("second", *photos, quality="fast", texture_size=1024)["job"]
+    job = client.submit("second", *photos, quality="fast", texture_size=1024)["token"]
     result = client.last_message(job, LONG)
     assert result.type == "result", result.header
     asset = decode_result(result.header, result.buffers)
@@ -86,10 +86,10 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
 
     def alone(only: str, token: str) -> dict[str, Any]:
         header = {"type": "submit", "token": token, "photos": [], "options": {"only": only, "head": "second"}}
-        return client.last_message(client.ask(header)["job"]).header
+        return client.last_message(client.ask(header)["token"]).header
 
-    client.send({"type": "received", "job": job})
+    client.send({"type": "received", "token": job})
     assert [alone(only, f"kept-{only}")["type"] for only in ("hair", "texture")] == ["result", "result"]
-    assert client.ask({"type": "forget", "job": job}).type == "forgotten"
+    assert client.ask({"type": "forget", "token": job}).type == "forgotten"
     for only in ("hair", "texture"):
         assert alone(only, f"gone-{only}")["code"] == "usage"

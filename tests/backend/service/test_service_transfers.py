@@ -36,7 +36,7 @@ def video(client: ServiceClient, token: str, *pieces: bytes, **fields: Any) -> M
 
 
 def jobs_folder(server: ServerProcess, job: str) -> list[str]:
-    folder = server.jobs / job
+    folder = server.folder_of(job)
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
@@ -46,28 +46,28 @@ def test_photos_and_a_head_become_a_result(server: ServerProcess, client: Servic
     header = {"photos": photo_headers(data), "identity": True}
     queued = transfer(client, "photos", *data, head, **header)
     assert queued.type == "queued", queued.header
-    result = client.last_message(queued["job"])
+    result = client.last_message(queued["token"])
     assert result["kind"] == "transfer" and result["version"] == 1 and result["token"] == "photos"
     assert [(entry["name"], entry["media_type"]) for entry in result["buffers"]] == [("expression", "application/json")]
     said = json.loads(result.buffers[0])
     assert said == {"names": ["photo 0.jpg", "photo 1.jpg"], "sizes": [8, 6], "video": False, "identity": 24}
     stages = [message["stage"] for message in client.ignored if message.type == "progress"]
     assert stages[-1] == "expression" and "Following the expression" in str(client.ignored)
-    assert jobs_folder(server, queued["job"]) == ["result"]
+    assert jobs_folder(server, queued["token"]) == ["result"]
 
 
 def test_a_video_comes_in_pieces(server: ServerProcess, client: ServiceClient) -> None:
     queued = video(client, "pieces", b"transfer", b" and", b" more")
-    said = json.loads(client.last_message(queued["job"]).buffers[0])
+    said = json.loads(client.last_message(queued["token"]).buffers[0])
     assert said == {"names": ["clip.mp4"], "sizes": [17], "video": True, "identity": None}
-    assert jobs_folder(server, queued["job"]) == ["result"]
+    assert jobs_folder(server, queued["token"]) == ["result"]
 
 
 def test_a_video_of_this_machine_is_read_where_it_lies(client: ServiceClient, tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     path.write_bytes(b"transfer " + bytes(10_000))
     queued = transfer(client, "path", video={"name": "long.mp4", "path": str(path)})
-    assert json.loads(client.last_message(queued["job"]).buffers[0])["sizes"] == [10_009]
+    assert json.loads(client.last_message(queued["token"]).buffers[0])["sizes"] == [10_009]
     assert path.exists()
     missing = transfer(client, "missing", video={"name": "long.mp4", "path": str(tmp_path / "none.mp4")})
     assert (missing["code"], missing["token"]) == ("no_path", "missing")
@@ -80,7 +80,7 @@ def test_paths_are_for_the_servers_own_user_only(start_server: Callable[..., Ser
     secret.write_bytes(b"transfer")
     refused = transfer(guest, "secret", video={"name": "a.mp4", "path": str(secret)})
     assert (refused.type, refused["code"], refused["token"]) == ("error", "no_path", "secret") and refused["advice"]
-    assert guest.last_message(video(guest, "bytes", b"transfer")["job"]).type == "result"
+    assert guest.last_message(video(guest, "bytes", b"transfer")["token"]).type == "result"
 
 
 @pytest.mark.parametrize(
@@ -117,28 +117,28 @@ def test_what_is_too_large(start_server: Callable[..., ServerProcess]) -> None:
         answer = video(client, f"large{number}", *pieces)
         assert answer["code"] == "too_large" and "clip.mp4 is larger" in answer["sentence"] and answer["advice"]
     exactly = [b"transfer" + bytes(99_992), bytes(100_000), bytes(50_000)]
-    assert client.last_message(video(client, "exactly", *exactly)["job"]).type == "result"
+    assert client.last_message(video(client, "exactly", *exactly)["token"]).type == "result"
 
 
 def test_cancel_a_killed_worker_and_no_face(server: ServerProcess, client: ServiceClient) -> None:
-    job = video(client, "cancel", b"sleep 30")["job"]
+    job = video(client, "cancel", b"sleep 30")["token"]
     client.wait_until_running(job)
     start = time.monotonic()
-    client.send({"type": "cancel", "job": job})
+    client.send({"type": "cancel", "token": job})
     error = client.last_message(job)
     assert error["code"] == "cancelled" and "transfer" in error["sentence"] and time.monotonic() - start < 2
     assert jobs_folder(server, job) == []
-    error = client.last_message(video(client, "kill", b"kill")["job"])
+    error = client.last_message(video(client, "kill", b"kill")["token"])
     assert error["code"] == "worker_died" and error["advice"]
-    error = client.last_message(photos(client, "faceless", b"no_face")["job"])
+    error = client.last_message(photos(client, "faceless", b"no_face")["token"])
     assert (error["code"], error["sentence"]) == ("no_face", "No face was found.")
-    assert client.last_message(photos(client, "next", b"transfer")["job"]).type == "result"
+    assert client.last_message(photos(client, "next", b"transfer")["token"]).type == "result"
 
 
 def test_a_transfer_has_a_time_limit_of_its_own(start_server: Callable[..., ServerProcess]) -> None:
     client = start_server(limits={"seconds_per_job": 0.3, "seconds_per_transfer": 1.5}).client()
-    assert client.last_message(video(client, "longer", b"sleep 0.6")["job"]).type == "result"
-    error = client.last_message(video(client, "too-long", b"stuck 30")["job"])
+    assert client.last_message(video(client, "longer", b"sleep 0.6")["token"]).type == "result"
+    error = client.last_message(video(client, "too-long", b"stuck 30")["token"])
     assert error["code"] == "time_limit" and error["sentence"].startswith("The transfer took longer")
 
 
@@ -152,9 +152,7 @@ def portraits(small_photo: Path, tmp_path_factory: pytest.TempPathFactory) -> li
 def task(paths: list[Path], **fields: Any) -> Task:
     names = tuple(path.name for path in paths)
     places = tuple(map(str, paths))
-    return Task(
-        job="j", token="t", kind="transfer", options=JobOptions(), names=names, paths=places, result="", **fields
-    )
+    return Task(token="t", kind="transfer", options=JobOptions(), names=names, paths=places, result="", **fields)
 
 
 def test_the_worker_solves_photos_of_a_known_head(portraits: list[Path], tmp_path: Path) -> None:

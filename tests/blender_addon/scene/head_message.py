@@ -67,7 +67,7 @@ def make() -> HeadMessage:
 
     asset, files = made_up_asset()
     message = encode_face(asset, portrait=front_portrait(asset))
-    header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
+    header = json.loads(json.dumps({"type": "result", "token": "t", **message.header}))
     body, faces = makehuman_body()
     return HeadMessage(header, message.buffers, files, body, faces)
 
