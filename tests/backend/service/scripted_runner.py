@@ -38,15 +38,9 @@ LATER_BYTES = 0
 
 
 def later(device: str) -> tuple[Callable[[], object], ...]:
-    """Nothing; or, where the environment says so, ten things of 0.3 s, or one that is broken."""
+    """Nothing; or, where the environment says so, ten things of 0.3 s."""
     mode = os.environ.get("SCRIPTED_LATER", "")
-    if mode == "broken":
-        return (_broken, _note_that_it_is_loaded)
     return tuple([partial(time.sleep, 0.3)] * 10 + [_note_that_it_is_loaded]) if mode == "slow" else ()
-
-
-def _broken() -> None:
-    raise LikenessError("missing_part", "A model is damaged.")
 
 
 def _note_that_it_is_loaded() -> None:

@@ -39,16 +39,12 @@ class Message:
 class ServiceClient:
     """One connection."""
 
-    def __init__(
-        self, endpoint: str, server_key: str, keys: tuple[str, str] | None, identity: bytes = b"", rcvhwm: int = 1000
-    ) -> None:
+    def __init__(self, endpoint: str, server_key: str, keys: tuple[str, str] | None, rcvhwm: int = 1000) -> None:
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndtimeo = int(1000 * SECONDS)
         self.socket.rcvhwm = rcvhwm
-        if identity:
-            self.socket.identity = identity
         if keys is not None:
             self.socket.curve_serverkey = server_key.encode()
             self.socket.curve_publickey, self.socket.curve_secretkey = (key.encode() for key in keys)
@@ -196,19 +192,6 @@ class ServerProcess:
         self.close_clients()
         self.process.kill()
         self.process.communicate()
-
-
-def processes_of(marker: str) -> list[int]:
-    """Process ids whose command line has ``marker`` in it (Linux)."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if marker in (entry / "cmdline").read_text().replace("\0", " "):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 def children(pid: int) -> list[int]:

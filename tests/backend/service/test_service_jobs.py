@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from service_client import ServerProcess, ServiceClient, children, photo_headers, processes_of, wait_until
+from service_client import ServerProcess, ServiceClient, children, photo_headers, wait_until
 
 
 def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
@@ -86,17 +86,10 @@ def test_a_job_that_fails_takes_nothing_with_it(client: ServiceClient, script: s
 def test_a_worker_that_is_killed_from_outside(server: ServerProcess, client: ServiceClient) -> None:
     job = client.submit("killed", "sleep 20")["token"]
     client.wait_until_running(job)
-    workers = processes_of("backend.service.worker scripted_runner")
-    mine = [pid for pid in workers if _parent(pid) == server.process.pid]
-    assert len(mine) == 1
-    os.kill(mine[0], signal.SIGKILL)
+    (worker,) = children(server.process.pid)
+    os.kill(worker, signal.SIGKILL)
     assert client.last_message(job)["code"] == "worker_died"
     assert client.last_message(client.submit("killed-next", "answer")["token"]).type == "result"
-
-
-def _parent(pid: int) -> int:
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rsplit(")", 1)[1].split()[1])
 
 
 @pytest.mark.parametrize("script", ["sleep 30", "stuck 30", "frozen"])

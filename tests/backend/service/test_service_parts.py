@@ -22,7 +22,7 @@ from plain_photo import plain_photo
 from backend.errors import LikenessError
 from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection, PhotoSource
-from backend.service import job_runner, jobs
+from backend.service import job_runner, jobs, worker
 from backend.service import messages as service_messages
 from backend.service.access import make_private_folder, own_keys
 from backend.service.jobs import Job, Jobs
@@ -111,6 +111,16 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(
     with pytest.raises(service_messages.ProtocolError, match="could not keep the files: No space left"):
         finished(store, "too much", 4.0)
     assert not list(store)
+
+
+def test_a_cancel_that_came_too_late_does_not_reach_the_next_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "_exit", lambda code: None)
+    said = iter([worker.Instruction(cancel=True), worker.Instruction(task=SimpleNamespace()), None])
+    one = worker.Worker(SimpleNamespace(receive=lambda: next(said)), tmp_path / "jobs")
+    one._listen()
+    assert not one._cancel.is_set() and one._tasks.qsize() == 1
 
 
 def test_an_error_says_which_message_it_is_about() -> None:
