@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import smoothstep, unit_vectors
-from backend.hair.groom.scalp import lock_variation, waves
+from backend.hair.groom.scalp import lock_variation
 from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, resampled_to, shortened
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
@@ -92,11 +92,6 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     generator, chain = np.random.default_rng(0), strands.chain or {}
     most = _FINISHED if strands.free is None or not strands.free.any() else _CURLED  # braids turn often
     guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], most))
-    if chain.get("wave"):
-        far, swing = 1 / chain["wave_scale"], 0.5 * chain["wave"] * np.linspace(0, 1, guides.shape[1])
-        flat = guides.reshape(-1, 3)
-        aside = np.stack([waves(flat, far, seed) for seed in range(3)], -1).reshape(guides.shape)
-        guides = guides + swing[:, None] * aside
     near = cKDTree(_alike(guides)).query(_alike(guides), k=min(_BESIDE, len(guides)))[1].reshape(len(guides), -1)
     area = np.cumsum(strands.width.astype(np.float64) ** 2)
     scalp = len(guides) - int(strands.parameters.get(FACIAL_GUIDES, 0.0))

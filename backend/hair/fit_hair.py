@@ -42,8 +42,8 @@ _BARE, _BEFORE = 0.5, 0.25
 """Share of the photos' trust that shows a point before bare skin, and share of such points of a guide that goes."""
 _NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 3, 1.3
 """Metres across a lock, least and most; neighbours that it meets; and widths for the distance of the last."""
-_WAVE, _WAVY = 0.15, "side_fringe"
-"""Swing of waves beside the hair's length, as in grooms with waves; and one of these, whose waves are as long."""
+_WAVY = ("shag", "long_wavy")
+"""Grooms whose waves others get: short hair, and hair that hangs."""
 BALDING = "balding"
 """The name of a choice for the groom ``ring``; all others are grooms' names with spaces."""
 
@@ -159,9 +159,9 @@ def fit_hair(
     progress(STAGE, 0.8)
     if sure and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
         return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
-    grown = grown_on(groom.groom, told.head, **groom.fitted)
-    if told_style == "auto":
-        grown = _waved(_beside_face(grown, told.views), groom.groom, told.kind)
+    auto = told_style == "auto"
+    grown = grown_on(_waved(groom.groom, told.kind) if auto else groom.groom, told.head, **groom.fitted)
+    grown = _beside_face(grown, told.views) if auto else grown
     strands = strands_of(grown)
     root, tip = strand_colours(strands.points, seen, faces, tuple(photos.values()))
     strands = replace(
@@ -204,14 +204,13 @@ def _beside_face(grown: GrownGroom, views: Sequence[HairView]) -> GrownGroom:
     return replace(grown, **roots) if kept.any() else grown
 
 
-def _waved(grown: GrownGroom, groom: Groom, kind: HairKind | None) -> GrownGroom:
+def _waved(groom: Groom, kind: HairKind | None) -> Groom:
     """The groom, where straight and loose, in waves if photos show them: what lies best may have none."""
     shown = kind is not None and kind.probability("curl", "wavy", "curly") > _LIKELY
-    if not shown or groom.kind["curl"] != "straight" or len(grown.free):
-        return grown
-    long = float(np.median(np.linalg.norm(np.diff(grown.points, axis=1), axis=2).sum(1)))
-    wave = {"wave": max(grown.chain["wave"], _WAVE * long), "wave_scale": load_grooms()[_WAVY].chain["wave_scale"]}
-    return replace(grown, chain={**grown.chain, **wave})
+    if not shown or groom.kind["curl"] != "straight" or groom.kind["tied"] != "no":
+        return groom
+    wavy = load_grooms()[_WAVY[int(groom.shape["zone"]["hang"] > 0)]].chain
+    return replace(groom, chain={**groom.chain, "wave": wavy["wave"], "wave_scale": wavy["wave_scale"]})
 
 
 def _parted(side: str, place: float) -> Callable[[Groom], Groom]:

@@ -53,8 +53,9 @@ _LIKELY, _BEST, _STEPS = 9, 3, 2
 grooms that are deformed, and steps of each: a third changes overlaps by less than 0.01."""
 _LENGTH_VARIES, _SHELL_VARIES, _LINE_VARIES = 0.35, 0.2, 3.0
 """Deviations, over people with a groom, of the log factors on length and shell and of the hairline in degrees."""
-_SMOOTH, _LINE_SMOOTH = 0.2, 1.0
-"""Deviations of a factor from its neighbour's and from its mirror image's; and of the hairline's, degrees."""
+_SMOOTH, _ONE_CUT, _LINE_SMOOTH = 0.2, 0.05, 1.0
+"""Deviations of a factor from its neighbour's and from its mirror image's; of lengths of hair that hangs, which is cut
+at once (0.02 and 0.06 of two modelled bobs, CC0); and of the hairline's, degrees."""
 _MOST, _SHELL_MOST, _LINE_MOST = 0.7, 0.5, 7.0
 """Bounds of log factors (2 and 1.65 times) and of the
 hairline's way from the groom's, degrees (12 mm)."""
@@ -302,7 +303,7 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
     """The fit after ``_STEPS`` Gauss-Newton steps of hairline, lengths and shells; the best of them."""
     groom, cells = fit.groom, ANGLES * len(HEIGHTS)
     count = len(groom.hairline)
-    prior = _prior(count)
+    prior = _prior(count, groom.shape["zone"]["hang"] > 0)
     start = fit.hairline[:, 1].copy()
     state, best = np.zeros(2 * cells + count), fit
     fixed = fit.hairline[:, 1] != groom.hairline[:, 1]
@@ -324,8 +325,8 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
     return best
 
 
-def _prior(count: int) -> np.ndarray:
-    """Precision (D, D) of log factors and hairline: near 0, smooth, symmetric."""
+def _prior(count: int, hangs: bool) -> np.ndarray:
+    """Precision (D, D) of log factors and hairline: near 0, smooth, symmetric; lengths of what ``hangs`` as one."""
     rows, cells = [], ANGLES * len(HEIGHTS)
     index = np.arange(cells).reshape(ANGLES, len(HEIGHTS))
     number, unit = 2 * cells + np.arange(count), np.eye(2 * cells + count)
@@ -333,13 +334,14 @@ def _prior(count: int) -> np.ndarray:
     def tie(one: np.ndarray, other: np.ndarray, deviation: float) -> None:
         rows.append((unit[one.ravel()] - unit[other.ravel()]) / deviation)
 
-    for offset in (0, cells):
-        tie(index + offset, np.roll(index, 1, 0) + offset, _SMOOTH)
+    for offset, smooth in ((0, _ONE_CUT if hangs else _SMOOTH), (cells, _SMOOTH)):
+        tie(index + offset, np.roll(index, 1, 0) + offset, smooth)
         tie(index[:, 1:] + offset, index[:, :-1] + offset, _SMOOTH)
         tie(index + offset, index[-np.arange(ANGLES) % ANGLES] + offset, _SMOOTH)
     tie(number, np.roll(number, 1), _LINE_SMOOTH)
     tie(number, number[-np.arange(count) % count], _LINE_SMOOTH)
-    own = np.repeat([_LENGTH_VARIES, _SHELL_VARIES, _LINE_VARIES], [cells, cells, count])
+    together = np.sqrt(ANGLES) if hangs else 1.0
+    own = np.repeat([together * _LENGTH_VARIES, _SHELL_VARIES, _LINE_VARIES], [cells, cells, count])
     matrix = np.concatenate(rows)
     return matrix.T @ matrix + np.diag(own**-2.0)
 
