@@ -28,8 +28,6 @@ _RADIUS = 0.1
 _INMOST = 0.085
 """Metres from the hairline to the roots whose hair is the outermost, and in layered hair the shortest; and from a
 parting to those that stand off as photos show: nearer, two lobes stood."""
-_IN_STEP, _WAVES = 0.1, 0.08
-"""Metres of scalp over which waves stay in step, and of hair behind the root over which they grow to their swing."""
 _FEWER_POINTS = 16
 """Points of guides of which only some are wanted, to draw an outline."""
 _DEEP = 0.05
@@ -98,14 +96,16 @@ def grown_on(
 
 
 def _waved(head: GroomHead, points: np.ndarray, chain: Mapping[str, float]) -> np.ndarray:
-    """Guides (G, P, 3) that swing by ``wave`` metres aside, and half of it outwards, ``wave_scale`` times a metre."""
+    """Guides (G, P, 3) that swing by ``wave`` metres aside and half of it outwards, ``wave_scale`` times a metre: fully
+    from the second wave on, in step with guides less than a wave's length away."""
+    length = 1 / chain["wave_scale"]
     roots, along = head.in_mean(points[:, 0]), unit_vectors(np.gradient(points, axis=1))
     run = np.pad(np.linalg.norm(np.diff(points, axis=1), axis=2).cumsum(1), ((0, 0), (1, 0)))
-    start, often = 2.0 * scalp.waves(roots, _IN_STEP, 31), 1 + 0.05 * scalp.waves(roots, _IN_STEP, 32)
-    turn = 2 * np.pi * chain["wave_scale"] * run * often[:, None] + start[:, None]
+    start, often = 2.0 * scalp.waves(roots, length, 31), 1 + 0.05 * scalp.waves(roots, length, 32)
+    turn = 2 * np.pi / length * run * often[:, None] + start[:, None]
     out = (points - points[:, 0].mean(0)) * (1.0, 0.0, 1.0)
     out = unit_vectors(out - (out * along).sum(-1, keepdims=True) * along)
-    swing, turn = 0.5 * chain["wave"] * smoothstep(0.0, _WAVES, run)[..., None], turn[..., None]
+    swing, turn = 0.5 * chain["wave"] * smoothstep(0.0, length, run)[..., None], turn[..., None]
     return points + swing * (np.sin(turn) * np.cross(along, out) + (0.5 + 0.5 * np.cos(turn)) * out)
 
 
