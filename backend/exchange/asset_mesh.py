@@ -3,6 +3,7 @@ all attributes, plain materials, and the lashes' opacity.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -359,8 +360,14 @@ def shade_below_chin(asset: FaceAsset) -> dict[str, np.ndarray]:
     parts = [part for part in (asset.parts[0], asset.bust) if part is not None]
     if len(parts[0].vertices) != load_template().head.vertex_stop:
         return {}
-    lit = light_below_chin(load_template(), [part.vertices for part in parts])
+    lit = _lit_below_chin(*(part.vertices.astype(np.float32).tobytes() for part in parts))
     return {part.name: own for part, own in zip(parts, lit, strict=True)}
+
+
+@lru_cache(maxsize=2)
+def _lit_below_chin(*parts: bytes) -> list[np.ndarray]:
+    """``light_below_chin`` by the bytes of float32 vertices: a head's file and all its pictures ask for it."""
+    return light_below_chin(load_template(), [np.frombuffer(one, np.float32).reshape(-1, 3) for one in parts])
 
 
 def reduced(texture: np.ndarray, side: int) -> np.ndarray:

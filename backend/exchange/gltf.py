@@ -3,10 +3,13 @@ as a texture (docs/files.md).
 """
 
 import io
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pygltflib as gl
 from PIL import Image
@@ -18,7 +21,7 @@ from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture
 from backend.geometry.template import triangles_from_quads, triangulate
-from backend.geometry.vectors import vertex_normals
+from backend.geometry.vectors import summed, vertex_normals
 from backend.hair.draw import hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.rasterize import gutter_source
@@ -44,7 +47,7 @@ def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, 
     sign = np.sign(area)[:, None]  # not divided by area, so that larger faces weigh more
     by_u = (first * two[:, 1:] - second * one[:, 1:]) * sign
     by_v = (second * one[:, :1] - first * two[:, :1]) * sign
-    along, up = (_summed(values, triangles, len(positions)) for values in (by_u, by_v))
+    along, up = (summed(values, triangles, len(positions)) for values in (by_u, by_v))
     normal = normals.astype(np.float64)
     along -= (along * normal).sum(-1, keepdims=True) * normal
     length = np.linalg.norm(along, axis=-1, keepdims=True)
@@ -54,13 +57,6 @@ def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, 
     along /= np.linalg.norm(along, axis=-1, keepdims=True)
     turned = (np.cross(normal, along) * up).sum(-1) < 0
     return np.concatenate([along, np.where(turned, -1.0, 1.0)[:, None]], axis=1).astype(np.float32)
-
-
-def _summed(values: np.ndarray, triangles: np.ndarray, count: int) -> np.ndarray:
-    """(count, 3) sums of values (T, 3) over the corners of triangles."""
-    flat = triangles.ravel()
-    repeated = np.repeat(values, 3, axis=0)
-    return np.stack([np.bincount(flat, repeated[:, axis], count) for axis in range(3)], -1)
 
 
 SIZE = 256
@@ -166,8 +162,11 @@ class _GltfWriter:
         self.gltf.scenes = [gl.Scene(name=ROOT_NODE, nodes=[len(self.gltf.nodes) - 1])]
         self.gltf.scene = 0
         self.gltf.buffers = [gl.Buffer(byteLength=len(self.blob))]
-        self.gltf.set_binary_blob(bytes(self.blob))
-        return b"".join(self.gltf.save_to_bytes())
+        scene = msgspec.json.encode(_filled(self.gltf))
+        scene += -len(scene) % 4 * b" "
+        self.blob += -len(self.blob) % 4 * b"\0"
+        head = struct.pack("<4sIII4s", b"glTF", 2, 28 + len(scene) + len(self.blob), len(scene), b"JSON")
+        return b"".join((head, scene, struct.pack("<I4s", len(self.blob), b"BIN\0"), self.blob))
 
     def add_texture(self, name: str, pixels: np.ndarray, quality: int | None) -> int:
         """Add (S, S, 3 or 4) uint8 as a JPEG, or as a PNG if ``quality`` is None; returns the texture's index. The
@@ -371,6 +370,16 @@ class _GltfWriter:
         )
         self.blob.extend(data)
         return len(self.gltf.bufferViews) - 1
+
+
+def _filled(value: Any) -> Any:
+    """A glTF object in JSON's types, without what is empty; pygltflib copies each number, which takes half a second."""
+    if isinstance(value, list):
+        return [_filled(one) for one in value]
+    fields = value if isinstance(value, dict) else getattr(value, "__dict__", None)
+    if fields is None:
+        return value
+    return {name: _filled(one) for name, one in fields.items() if name[0] != "_" and one not in (None, "", [], {})}
 
 
 def _v_down(uv: np.ndarray) -> np.ndarray:

@@ -48,7 +48,8 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
             total = total.index_add(-2, corner, doubled)
         squared = (total * total).sum(-1, keepdim=True)
         return total * squared.masked_fill(squared <= _TINY * _TINY, torch.inf).rsqrt()
-    total = _summed_areas(np.asarray(vertices), np.asarray(faces))
+    vertices, faces = np.asarray(vertices), np.asarray(faces)
+    total = summed(area_vectors(vertices, faces), faces, vertices.shape[-2])
     squared = squared_lengths(total)[..., None]
     return total / np.sqrt(np.where(squared > _TINY * _TINY, squared, np.inf))
 
@@ -60,15 +61,15 @@ def area_vectors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.cross(b - a, c - a)
 
 
-def _summed_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    vectors, count = area_vectors(vertices, faces), vertices.shape[-2]
+def summed(vectors: np.ndarray, faces: np.ndarray, count: int) -> np.ndarray:
+    """(..., ``count``, 3) sums of vectors (..., F, 3) over the corners of faces (F, 3)."""
     flat = vectors.reshape(-1, *vectors.shape[-2:])
-    total = np.empty((len(flat), count, 3), vertices.dtype)
+    total = np.empty((len(flat), count, 3), vectors.dtype)
     corners = faces.T.reshape(-1)
     for i, one in enumerate(flat):
         for axis in range(3):
             total[i, :, axis] = np.bincount(corners, np.tile(one[:, axis], 3), minlength=count)
-    return total.reshape(vertices.shape)
+    return total.reshape(*vectors.shape[:-2], count, 3)
 
 
 def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:

@@ -299,7 +299,7 @@ def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.n
     votes = sum(view.shown * (view.labels == FaceClass.FACIAL_HAIR) for view in views)
     known = sum(view.shown * np.isin(view.labels, _KNOWN) for view in views)
     share = votes / np.maximum(known, 1e-6)
-    if not (seen := known > 0.3).any():
+    if not (seen := known > 0.3).any() or not votes.any():
         return np.zeros(len(where))
     hidden = np.flatnonzero(~seen & (place > 0.5))
     share[~seen] = 0.0
@@ -308,7 +308,7 @@ def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.n
     share[hidden[found]] = share[seen][near[found]]
     share = share * smoothstep(0.2, 0.6, place)
     there = np.flatnonzero(place > 0.0)
-    share[there] = share[there][cKDTree(where[there]).query(where[there], k=100)[1]].mean(1)
+    share[there] = share[there][cKDTree(where[there]).query(where[there], k=100, workers=-1)[1]].mean(1)
     return share
 
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import cv2
 import numpy as np
-from scipy.ndimage import map_coordinates, uniform_filter
+from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template, triangulate
@@ -16,6 +16,7 @@ from backend.photos.regions import BROW_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.rasterize import dilate
 from backend.rig.bust import BustModel, load_bust
+from backend.system.numba_cache import njit
 from backend.texture.delighting import blocked_light
 from backend.texture.skin_prior import SKIN_PRIOR, pull_share, skin_prior
 from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases, head_surface
@@ -211,14 +212,33 @@ the standard deviation between them by a quadratic spline."""
 def _lattice(seed: int) -> np.ndarray:
     """Independent numbers without their local mean, so that the noise has one wavelength."""
     values = np.random.default_rng(seed).standard_normal((_LATTICE,) * 3).astype(np.float32)
-    return (values - uniform_filter(values, 3, mode="wrap")) / np.float32(_DEVIATION)
+    values = (values - uniform_filter(values, 3, mode="wrap")) / np.float32(_DEVIATION)
+    return np.pad(values, (0, 2), mode="wrap")
 
 
 def lattice_noise(points: np.ndarray, wavelength: float, seed: int) -> np.ndarray:
     """(N,) float32 noise of about one ``wavelength`` at points (N, 3), in the same unit, without regard to the charts
     of a map: mean 0 and standard deviation about 1. Another ``seed`` gives an independent pattern."""
     places = np.asarray(points, np.float32).T / np.float32(_SPACING * wavelength)
-    return map_coordinates(_lattice(seed), places, order=2, prefilter=False, mode="grid-wrap")
+    return _quadratic_spline(_lattice(seed), *places)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _quadratic_spline(lattice: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(N,) of a lattice whose last two rows repeat the first ones, as ``map_coordinates`` but several times as fast."""
+    values, weight, first = np.zeros(len(x), np.float32), np.zeros((3, 3), np.float32), np.zeros(3, np.int64)
+    for point in range(len(x)):
+        for axis, place in enumerate((x[point], y[point], z[point])):
+            before = np.floor(place - np.float32(0.5))
+            part = place - before - np.float32(0.5)
+            weight[axis, 0], weight[axis, 2] = (1 - part) * (1 - part) / 2, part * part / 2
+            weight[axis, 1], first[axis] = 1 - weight[axis, 0] - weight[axis, 2], int(before) % _LATTICE
+        for i in range(3):
+            for j in range(3):
+                row = lattice[first[0] + i, first[1] + j]
+                for k in range(3):
+                    values[point] += weight[0, i] * weight[1, j] * weight[2, k] * row[first[2] + k]
+    return values
 
 
 def fractal_noise(points: np.ndarray, wavelength: float, octaves: int, seed: int, gain: float = 0.6) -> np.ndarray:

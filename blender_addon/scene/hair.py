@@ -42,47 +42,14 @@ SURFACE_UV, OFF = "surface_uv_coordinate", "off_mesh"
 """Blender's own name for a curve's attachment UV; from there on the mesh to the root, which lies on a finer one."""
 
 
-def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
-    """A modifier that moves ``obj``'s guides with the skin of a head and creates hairs between them.
-
-    All hair of a file shares its nodes. Roots move with their positions in map ``Head``; the hair rotates with the
-    skull, measured at three of its vertices. (Blender's *Deform Curves on Surface* rotates each guide with its patch of
-    skin. On a subdivided head, tips of long hair then swing by centimetres while nothing moves.)
-    """
-    modifier = obj.modifiers.new(MODIFIER_NAME, "NODES")
-    modifier.node_group = node_group("hair_strands")
-    return modifier
-
-
 def set_chain(modifier: bpy.types.Modifier, numbers: Mapping[str, float], before: Mapping[str, float]) -> None:
-    """Set the inputs of a modifier of ``new_modifier`` that a groom names, with underscores and in lower case, but
+    """Set the inputs of a modifier of ``add_hair`` that a groom names, with underscores and in lower case, but
     those that no longer have the value that they were given ``before``."""
-    inputs = {item.name.replace(" ", "_").lower(): item for item in modifier.node_group.interface.items_tree}
-    for name, value in numbers.items():
-        if name in inputs:
-            item = inputs[name]
-            if name in before and not np.isclose(float(get_input(modifier, item.identifier)), before[name], rtol=1e-5):
-                continue
-            kinds = {"NodeSocketInt": int, "NodeSocketBool": bool}
-            set_input(modifier, item.identifier, kinds.get(item.socket_type, float)(value))
-
-
-def new_scalp(scalp: ResultScalp, head: bpy.types.Object) -> bpy.types.Object:
-    """The skin on which hairs grow, in rest; it is linked to nothing, and kept by the modifier that uses it."""
-    mesh = _mapped_mesh(SCALP, scalp, SCALP_UV_MAP)
-    maps = np.stack([scalp.edge, scalp.top, scalp.melanin], 1)
-    meshes.write_attribute(mesh, MAPS, "FLOAT_VECTOR", "vector", maps)
-    meshes.write_attribute(mesh, DENSITY, "FLOAT", "value", scalp.density)
-    obj = bpy.data.objects.new(SCALP, mesh)
-    obj.parent = head
-    return obj
-
-
-def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
-    """Attach a modifier of ``new_modifier`` to the skin of ``head``; other modifiers are left alone."""
-    if not _makes_hairs(modifier):
-        return
-    _set_named(modifier, {HEAD: head, **{name: _skull_vertex(head.data, *way) for name, way in SKULL.items()}})
+    for item in modifier.node_group.interface.items_tree:
+        if (name := item.name.replace(" ", "_").lower()) in numbers:
+            now = get_input(modifier, item.identifier)
+            if name not in before or np.isclose(float(now), before[name], rtol=1e-5):
+                set_input(modifier, item.identifier, type(now)(numbers[name]))
 
 
 def _makes_hairs(modifier: bpy.types.Modifier) -> bool:
@@ -129,13 +96,6 @@ def get_input(modifier: bpy.types.Modifier, identifier: str) -> object:
     return modifier[identifier] if properties is None else getattr(properties.inputs, identifier).value
 
 
-def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
-    """Index of the vertex of the upper head that is farthest in a direction."""
-    points = meshes.coordinates(mesh.vertices)
-    upper = points[:, 2] > 0.5 * (points[:, 2].min() + points[:, 2].max())
-    return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
-
-
 _LIGHT_OFFSET, _LIGHT_SCALE, _LIGHT_POWER = 0.012, 0.83, 0.73
 
 
@@ -148,8 +108,7 @@ def hair_colour(albedo: np.ndarray) -> np.ndarray:
     return np.clip((np.maximum(albedo - _LIGHT_OFFSET, 0.001) / _LIGHT_SCALE) ** (1 / _LIGHT_POWER), 0.0, 1.0)
 
 
-CARDS_NAME, UV = "hair", "Cards"
-COLOUR = "colour"
+NAME, UV, COLOUR = "hair", "Cards", "colour"
 ATLAS, STRAND_MAP = ("hair_strands", "hair_relief"), "hair_strand_map"
 HAIR_POINTS, _NO_COLOUR = 16, 0.05
 """Points of a hair that cards are made of, twice those of a card; colour of hairs that have none."""
@@ -188,9 +147,13 @@ def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[No
     curl = strands[CHAIN_TAG].get("curl_radius", 0.0) if CHAIN_TAG in strands else 0.0
     made, images = bundled_cards(hairs, *colours, curl, most), set(bpy.data.images)
     material = _material(card_atlas())
-    cards = bpy.data.objects.new(CARDS_NAME, _mesh(made))
-    cards.data.materials.append(material)
-    cards[tags.HEAD_ID], cards[tags.HAIR], cards.parent = collection[tags.HEAD_ID], CARDS_NAME, head
+    mesh = _mapped_mesh(NAME, made, UV)
+    colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
+    colour.data.foreach_set("color", np.column_stack([made.colours, np.ones(len(made.colours))]).ravel())
+    mesh.normals_split_custom_set_from_vertices(meshes.to_blender(made.normals).tolist())
+    mesh.materials.append(material)
+    cards = bpy.data.objects.new(NAME, mesh)
+    cards[tags.HEAD_ID], cards[tags.HAIR], cards.parent = collection[tags.HEAD_ID], NAME, head
     if FACIAL in strands.data.attributes:
         _add_keys_of_skin(cards, made, head)
     collection.objects.link(cards)
@@ -224,9 +187,7 @@ def _shown_hairs(
             rig.data.pose_position = pose
         layer.update()
     place = first[:-1, None] + np.linspace(0, 1, HAIR_POINTS) * (np.diff(first)[:, None] - 1)
-    low = np.minimum(place.astype(np.int64), len(points) - 2)
-    share = (place - low)[..., None]
-    hairs = (1 - share) * points[low] + share * points[low + 1]
+    hairs = np.stack([np.interp(place, np.arange(len(points)), axis) for axis in points.T], -1)
     return meshes.to_head(hairs), tuple(_LIGHT_OFFSET + _LIGHT_SCALE * colour**_LIGHT_POWER for colour in colours)
 
 
@@ -256,20 +217,11 @@ def _mapped_mesh(name: str, shape: ResultScalp | HairCards, uv_map: str) -> bpy.
     return mesh
 
 
-def _mesh(cards: HairCards) -> bpy.types.Mesh:
-    mesh = _mapped_mesh(CARDS_NAME, cards, UV)
-    colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
-    colour.data.foreach_set("color", np.column_stack([cards.colours, np.ones(len(cards.colours))]).ravel())
-    mesh.normals_split_custom_set_from_vertices(meshes.to_blender(cards.normals).tolist())
-    return mesh
-
-
 def _material(atlas: CardAtlas) -> bpy.types.Material:
     """A material with the atlas; its strand map is linked to nothing, for shaders of hair."""
     material = new_material("hair_cards")
     nodes = {node.name: node for node in material.node_tree.nodes if node.type == "TEX_IMAGE"}
-    pictures = zip((*ATLAS, STRAND_MAP), (atlas.strands, atlas.normals, atlas.strand_map), strict=True)
-    for name, picture in pictures:
+    for name, picture in zip((*ATLAS, STRAND_MAP), (atlas.strands, atlas.normals, atlas.strand_map), strict=True):
         nodes[name].image = packed_image(name, png_bytes(picture))
         nodes[name].image.colorspace_settings.name = "sRGB" if name == ATLAS[0] else "Non-Color"
     return material
@@ -277,7 +229,7 @@ def _material(atlas: CardAtlas) -> bpy.types.Material:
 
 def strand_map_of(cards: bpy.types.Object) -> bpy.types.Image | None:
     """The strand map of hair cards, None without one."""
-    trees = [slot.material.node_tree for slot in cards.material_slots if slot.material and slot.material.node_tree]
+    trees = (material.node_tree for material in cards.data.materials if material and material.node_tree)
     return next((tree.nodes[STRAND_MAP].image for tree in trees if STRAND_MAP in tree.nodes), None)
 
 
@@ -290,7 +242,6 @@ FRONT = (0.5, 0.8)
 a bit of the fringe, from the second on all of it."""
 FALLS_OVER = 0.5
 """Share of its found length over which a longer strand turns half down."""
-NAME = "hair"
 TIP_SHARE = 0.8
 """Thickness of a hair's tip, relative to its root."""
 
@@ -303,35 +254,43 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
     """
     strands, hair = tags.hair_object(collection, "CURVES"), result.hair
     if result.geometry_only and result.only != "hair":
+        return move_hair(collection, head)
+    if strands is None:
+        if hair is not None:
+            collection.objects.link(add_hair(hair, head, collection[tags.HEAD_ID]))
+    elif is_groomed(strands):
+        attach_to_head(strands, head)
         move_hair(collection, head)
-        return
-    if hair is not None and strands is None:
-        collection.objects.link(add_hair(hair, head, collection[tags.HEAD_ID]))
-    if strands is not None and (is_groomed(strands) or hair is not None):
-        update_hair(strands, hair, head)
-        if lock_weights(head) is not None:
-            _move_along(strands, head)
-    elif strands is not None:
+    elif hair is None:
         _remove(strands)
+    else:
+        _replace(strands, hair, head)
+        if lock_weights(head) is not None:
+            move_hair(collection, head)
     shape_hair(collection, collection.get(tags.HAIR_SHAPE, {}))
 
 
 def move_hair(collection: bpy.types.Collection, head: bpy.types.Object) -> None:
-    """Move a head's strands with the skin of its mesh."""
+    """Move a head's strands with the skin of its mesh; whether they count as groomed does not change."""
     strands = tags.hair_object(collection, "CURVES")
     if strands is not None:
-        _move_along(strands, head)
+        groomed = is_groomed(strands)
+        move_with_skin(strands.data, head.data, strands.get(SCALP_TAG))
+        if not groomed:
+            strands[tags.HAIR] = fingerprint(strands.data)
 
 
 def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
     """A Curves object with the guides of ``hair``, attached to ``head`` (its mesh object) as a child.
 
-    It is linked to nothing yet. Its modifier creates the hairs between the guides.
+    It is linked to nothing yet. Its modifier, whose nodes all hair of a file shares, moves the guides with the skin and
+    creates the hairs between them. Roots move with their positions in map ``Head``; the hair rotates with the skull,
+    measured at three of its vertices. (Blender's *Deform Curves on Surface* rotates each guide with its patch of skin.
+    On a subdivided head, tips of long hair then swing by centimetres while nothing moves.)
     """
     obj = bpy.data.objects.new(NAME, new_curves(hair, head))
-    obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(obj.data)
-    obj.parent = head
-    new_modifier(obj)
+    obj[tags.HEAD_ID], obj[tags.HAIR], obj.parent = head_id, fingerprint(obj.data), head
+    obj.modifiers.new(MODIFIER_NAME, "NODES").node_group = node_group("hair_strands")
     grow_on(obj, hair, head)
     attach_to_head(obj, head)
     material = new_material("hair")
@@ -342,9 +301,12 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
 
 
 def grow_on(obj: bpy.types.Object, hair: ResultHair, head: bpy.types.Object) -> None:
-    """Have the modifiers of ``new_modifier`` grow hairs as ``hair`` says, on its scalp."""
-    before, scalp = obj.get(SCALP_TAG), new_scalp(hair.scalp, head)
-    obj[SCALP_TAG], scalp[tags.HEAD_ID] = scalp, obj[tags.HEAD_ID]
+    """Have the modifiers of ``add_hair`` grow hairs as ``hair`` says, on its scalp."""
+    mesh, maps = _mapped_mesh(SCALP, hair.scalp, SCALP_UV_MAP), (hair.scalp.edge, hair.scalp.top, hair.scalp.melanin)
+    meshes.write_attribute(mesh, MAPS, "FLOAT_VECTOR", "vector", np.stack(maps, 1))
+    meshes.write_attribute(mesh, DENSITY, "FLOAT", "value", hair.scalp.density)
+    before, scalp = obj.get(SCALP_TAG), bpy.data.objects.new(SCALP, mesh)  # linked to nothing: the modifier keeps it
+    obj[SCALP_TAG], scalp[tags.HEAD_ID], scalp.parent = scalp, obj[tags.HEAD_ID], head
     if before is not None:
         _remove(before)
     for modifier in filter(_makes_hairs, obj.modifiers):
@@ -355,11 +317,14 @@ def grow_on(obj: bpy.types.Object, hair: ResultHair, head: bpy.types.Object) -> 
 
 
 def attach_to_head(obj: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Parent hair to ``head`` and attach it to its skin."""
+    """Attach hair to the skin of ``head``; other modifiers are left alone."""
     head.add_rest_position_attribute = True
     obj.data.surface = head
-    for modifier in obj.modifiers:
-        follow(modifier, head)
+    points = meshes.coordinates(head.data.vertices)
+    upper = points[:, 2] > 0.5 * (points[:, 2].min() + points[:, 2].max())
+    far = {name: np.where(upper, points @ np.float32(way), -np.inf).argmax() for name, way in SKULL.items()}
+    for modifier in filter(_makes_hairs, obj.modifiers):
+        _set_named(modifier, {HEAD: head, **{name: int(vertex) for name, vertex in far.items()}})
 
 
 def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
@@ -386,23 +351,14 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     return curves
 
 
-def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.Object) -> None:
-    """Replace the hair of an ``add_hair`` object by another result's; groomed guides stay and move with the skin.
-
-    Modifiers, materials and settings stay in both cases. ``hair`` is ignored for groomed guides.
-    """
-    if hair is not None and not is_groomed(obj):
-        grow_on(obj, hair, head)
+def _replace(obj: bpy.types.Object, hair: ResultHair, head: bpy.types.Object) -> None:
+    """Replace the guides of an ``add_hair`` object by another result's; modifiers, materials and settings stay."""
+    grow_on(obj, hair, head)
     attach_to_head(obj, head)
-    if is_groomed(obj) or hair is None:
-        move_with_skin(obj.data, head.data, obj.get(SCALP_TAG))
-        return
-    before = obj.data
-    curves = new_curves(hair, head)
+    before, obj.data = obj.data, new_curves(hair, head)
     for material in before.materials:
-        curves.materials.append(material)
-    obj.data = curves
-    obj[tags.HAIR] = fingerprint(curves)
+        obj.data.materials.append(material)
+    obj[tags.HAIR] = fingerprint(obj.data)
     if before.users == 0:
         bpy.data.hair_curves.remove(before)
 
@@ -465,14 +421,6 @@ def _as_long(strands: np.ndarray, share: np.ndarray) -> np.ndarray:
     way = (strands[:, -1:] - strands[:, -2:-1]) / np.maximum(size[:, -1:, None], 1e-9)
     down = beyond / (beyond + FALLS_OVER * whole[..., None] + 1e-9)
     return shaped + beyond * ((1.0 - down) * way + down * np.array([0.0, 0.0, -1.0]))
-
-
-def _move_along(obj: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Move strands with the skin of ``head``; whether they count as groomed does not change."""
-    groomed = is_groomed(obj)
-    move_with_skin(obj.data, head.data, obj.get(SCALP_TAG))
-    if not groomed:
-        obj[tags.HAIR] = fingerprint(obj.data)
 
 
 def is_groomed(obj: bpy.types.Object) -> bool:
