@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from one_sentence import assert_one_sentence
+from one_sentence import assert_one_sentence, run_here
 
 from backend.errors import EXIT_CODES
 
@@ -61,9 +61,9 @@ def test_wrong_arguments(arguments: tuple[str, ...], tmp_path: Path) -> None:
 
 def test_an_empty_folder_and_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    result = run("reconstruct", tmp_path / "empty", "--out", tmp_path / "out")
+    result = run_here("reconstruct", tmp_path / "empty", "--out", tmp_path / "out")
     assert_one_sentence(result, "no_photo", "holds no photo")
-    result = run("reconstruct", tmp_path / "nothing.jpg", "--out", tmp_path / "out")
+    result = run_here("reconstruct", tmp_path / "nothing.jpg", "--out", tmp_path / "out")
     assert_one_sentence(result, "no_photo", "nothing.jpg|[Nn]o .*photo")
     assert sorted(os.listdir(tmp_path)) == ["empty"]
 
@@ -71,7 +71,7 @@ def test_an_empty_folder_and_missing_files_are_named(tmp_path: Path) -> None:
 def test_files_that_are_no_photos(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("this is not a photo")
     (tmp_path / "empty.png").write_bytes(b"")
-    result = run("reconstruct", tmp_path, "--out", tmp_path / "out")
+    result = run_here("reconstruct", tmp_path, "--out", tmp_path / "out")
     assert_one_sentence(result, "no_photo", "photo")
     assert not (tmp_path / "out").exists()
 
@@ -80,7 +80,7 @@ def test_a_photo_without_a_face(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.linear_gradient("L").resize((300, 300)).save(tmp_path / "gradient.png")
-    result = run("reconstruct", tmp_path / "gradient.png", "--out", tmp_path / "out")
+    result = run_here("reconstruct", tmp_path / "gradient.png", "--out", tmp_path / "out")
     assert_one_sentence(result, "no_face", "face")
     assert sorted(os.listdir(tmp_path)) == ["gradient.png"]
 
@@ -88,7 +88,7 @@ def test_a_photo_without_a_face(tmp_path: Path) -> None:
 def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"never opened")
     (tmp_path / "out").write_text("mine")
-    result = run("reconstruct", tmp_path / "photo.jpg", "--out", tmp_path / "out")
+    result = run_here("reconstruct", tmp_path / "photo.jpg", "--out", tmp_path / "out")
     assert_one_sentence(result, "disk", "not a folder")
     assert (tmp_path / "out").read_text() == "mine"
 

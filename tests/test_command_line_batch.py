@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from one_sentence import assert_one_sentence
+from one_sentence import assert_one_sentence, run_here
 
 from backend.errors import EXIT_CODES
 from backend.exchange.all_or_none import FILE_NAMES
@@ -72,9 +72,9 @@ def test_a_batch_by_two_workers_and_again_by_one(people: Path, tmp_path: Path) -
 
 def test_wrong_arguments_are_told(people: Path, tmp_path: Path) -> None:
     out = tmp_path / "heads"
-    assert_one_sentence(batch(tmp_path / "none.csv", "--out", out), "usage", "no manifest")
-    assert_one_sentence(batch(people, "--out", out, "--only", "carl"), "usage", "no person called 'carl'")
-    assert_one_sentence(batch(people, "--out", people, "--workers", "1"), "disk", "not a folder")
+    assert_one_sentence(run_here("batch", tmp_path / "none.csv", "--out", out), "usage", "no manifest")
+    assert_one_sentence(run_here("batch", people, "--out", out, "--only", "carl"), "usage", "no person called 'carl'")
+    assert_one_sentence(run_here("batch", people, "--out", people, "--workers", "1"), "disk", "not a folder")
     for wrong in (("--workers", "0"), ("--time-limit", "nan"), ("--device", "auto")):
         assert batch(people, "--out", out, *wrong).returncode == EXIT_CODES["usage"]
     assert not out.exists()

@@ -59,8 +59,9 @@ def test_light_reaches_an_iris_through_its_cornea(bpy: ModuleType, head) -> None
     """Rendered: a cornea that kept the light out would leave the iris black."""
     from mathutils import Vector
 
-    for name in tags.part_object(head, "head"), tags.part_object(head, "lashes"):
-        name.hide_render = True
+    seen = [tags.part_object(head, name) for name in ("eye_left", "cornea_left")]
+    for obj in list(head.all_objects):
+        obj.hide_render = obj not in seen
     scene = bpy.context.scene
     eye = tags.part_object(head, "eye_left")
     bpy.context.view_layer.update()

@@ -185,7 +185,8 @@ def bfm(root: Path) -> None:
 
 
 def micc(root: Path) -> None:
-    vertices, triangles, _, _ = head(0)
+    triangles = head_topology(load_template()).triangles  # of the cage: a scan is as many points to be measured from
+    vertices = drawn().people.neutral[0, : triangles.max() + 1].double().numpy()
     folder = root / "subject_01"
     write_obj(folder / "Model" / "frontal1" / "obj" / "scan.obj", vertices * MM, triangles)
     for condition in ("Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor"):
