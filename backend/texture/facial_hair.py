@@ -50,15 +50,14 @@ LENGTHS = (0.5, 0.006, 0.02), (0.5, 0.006, 0.011), (1.0, 0.005, 0.09)
 """Length of strands on cheeks, lip and chin: share of what the chin's hang, and its least and its most, metres."""
 NOSTRILS = (0.75, 0.6)
 """Height between the lips' middle and the tip of the nose, from which on and below which the upper lip is no nose."""
-THROAT = np.array([0.0, -0.6, 0.8])
-"""Where skin below the jaw faces that may be bearded."""
 NEAR, VARIES = 100, 0.5
 """Texels around a root that give its tone, 0.6 cm² of skin; share of the tone's variation that is not shadow."""
 COVERED, DARKEST = 0.75, 0.5
 """Share of a labelled beard, with which five beards' greys are grey, that hairs cover; least albedo of hairs relative
 to the head's, or to what photos show."""
-WHITE = 0.4
-"""Albedo of white hairs, which lie over others: of 0.6 they glared, and were paler than in four men's photos."""
+WHITE = np.array([0.42, 0.4, 0.37])
+"""Albedo of white hairs, which lie over others: of 0.6 they glared, and were paler than in four men's photos; grey, as
+keratin is not, they were bluish beside skin. Two white beards have 1.1 and 1.6 times as much red as blue."""
 SURE = 0.15
 """Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard."""
 SHADE = 0.5
@@ -192,7 +191,7 @@ def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> HairStran
     """Strands (G, P, 3) with roots (G, 2) of map ``Head`` and of an albedo (G, 3)."""
     width = SPACING * (2.0 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
     arrays = (values.astype(np.float32) for values in (points, uv, width))
-    colour, number = np.float32(colour).clip(0.005, 0.9), {FACIAL_GUIDES: float(len(points))}
+    colour, number = np.float32(colour).clip(0.005, 1.0), {FACIAL_GUIDES: float(len(points))}
     return HairStrands(*arrays, colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", number)
 
 
@@ -242,7 +241,7 @@ def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: Fit
     seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible, view.cosine, shading])))
     light = sample_image(linear_from_srgb(face.pixels), seen[:, :2])
     shown, facing = np.clip(seen[:, 2:4], 0.0, 1.0).T
-    dim = 0.5 * np.median(seen[shown > 0.5, 4:], axis=0) if (shown > 0.5).any() else 0.05  # below a chin light bounces
+    dim = 0.5 * np.median(seen[shown > 0.5, 4:], axis=0) if (shown > 0.5).any() else 1e-3  # below a chin light bounces
     logs = np.log(np.maximum(light, 1e-3)) - np.log(np.maximum(seen[:, 4:], dim))
     hair = np.float32(face.labels == FaceClass.FACIAL_HAIR)
     hair = cv2.erode(hair, np.ones((3, 3)), iterations=2) + 1e-3 * hair
@@ -288,7 +287,8 @@ def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> 
     mouth, tip = (np.median(cage[regions["lips"] > 0.5, 1]), cage[(regions["nose"] * cage[:, 2]).argmax(), 1])
     lip = smoothstep(*NOSTRILS, (cage[:, 1] - mouth) / (tip - mouth)) * regions["nose"]  # the nose's region has it, too
     lip = lip * (1.0 - np.maximum(regions["lips"], regions["mouth_interior"]))
-    throat = 1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT))
+    forwards = normals @ (0.0, -0.6, 0.8)  # as skin below the jaw faces that may be bearded
+    throat = 1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, forwards))
     below = np.maximum(beard_region(surface, cage), lip) * throat
     sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes, eyes - 0.01, cage[:, 1])
     return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))

@@ -61,24 +61,21 @@ def full(scene: Scene) -> facial_hair.FacialHair:
 def test_roots_stand_where_photos_label_facial_hair(scene: Scene, full: facial_hair.FacialHair) -> None:
     roots = full.strands.points[:, 0]
     lips = scene.template.regions["lips"][: scene.template.head.vertex_stop] > 0.5
-    mouth = scene.fitted.neutral[: len(lips)][lips]
     assert len(roots) > 300
-    assert roots[:, 1].max() < np.median(mouth[:, 1])
+    assert roots[:, 1].max() < np.median(scene.fitted.neutral[: len(lips)][lips][:, 1])
     pixels = scene.fitted.photos[1].camera.project(roots.astype(np.float64))
     labels = labelled(scene.faces[1], 40).labels[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
-    front = roots[:, 2] > np.quantile(roots[:, 2], 0.7)
-    assert np.isin(labels[front], (FaceClass.FACIAL_HAIR, FaceClass.NECK)).mean() > 0.93
+    shown = labels[roots[:, 2] > np.quantile(roots[:, 2], 0.7)]
+    assert np.isin(shown, (FaceClass.FACIAL_HAIR, FaceClass.NECK)).mean() > 0.93
 
 
 def test_a_longer_beard_in_the_photos_has_longer_strands(scene: Scene, full: facial_hair.FacialHair) -> None:
-    short = grow_facial_hair(
-        scene.template, scene.fitted, [labelled(face, 24) for face in scene.faces], painted(scene, DARK)
-    )
+    faces = [labelled(face, 24) for face in scene.faces]
+    short = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, DARK))
     longest = [
         np.quantile(np.linalg.norm(np.diff(one.strands.points, axis=1), axis=-1).sum(1), 0.98) for one in (short, full)
     ]
-    camera = scene.fitted.photos[1].camera
-    hangs = 40 * 0.9 / camera.intrinsics[1, 1]
+    hangs = 40 * 0.9 / scene.fitted.photos[1].camera.intrinsics[1, 1]
     assert 0.006 < longest[0] < 0.7 * longest[1]
     assert longest[1] == pytest.approx(hangs, rel=0.5)
 
@@ -104,6 +101,13 @@ def test_skin_between_hairs_does_not_make_them_brown(covered: float, hair: tuple
     found = facial_hair._hairs(np.tile(seen, (50, 1)), *places, hue, facial_hair.WHITE / TONE)[0][0] * TONE
     assert found[0] / found[1] == pytest.approx(hair[0] / hair[1], rel=0.15)
     assert found.mean() == pytest.approx(np.mean(hair), abs=0.08)
+
+
+def test_white_hairs_are_as_yellow_as_keratin() -> None:
+    """They were bluish."""
+    places, colours = np.zeros((50, 3)), (facial_hair.UNKNOWN / TONE, facial_hair.WHITE / TONE)
+    found = facial_hair._hairs(np.log(3.0 / TONE) + places, places, places[:4], *colours)[0][0] * TONE
+    assert found[0] > 1.1 * found[2]
 
 
 def test_a_hand_that_is_labelled_as_a_beard_tells_nothing_of_the_chin(scene: Scene) -> None:
@@ -171,8 +175,7 @@ def test_a_beard_that_the_fit_took_for_a_jaw_is_as_long_as_below_a_mean_one(scen
 
 
 def test_shaved_faces_get_none_and_keep_their_texture(scene: Scene) -> None:
-    albedo = painted(scene, 0.0)
-    found = grow_facial_hair(scene.template, scene.fitted, scene.faces, albedo)
+    found = grow_facial_hair(scene.template, scene.fitted, scene.faces, albedo := painted(scene, 0.0))
     assert found.strands is None and found.reason and found.uncovered(albedo) is albedo
 
 
