@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_977,
+    "lines of code": 51_722,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
@@ -34,8 +34,8 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
-    "lines of tests": 35_442,
-    "words of docs": 58_458,
+    "lines of tests": 35_441,
+    "words of docs": 58_452,
     "numbers set by hand in module constants": 1_628,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_796,

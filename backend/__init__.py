@@ -24,4 +24,4 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if os.environ.get("OMP_NUM_THREADS", "").isdigit():
     os.environ.setdefault("NUMBA_NUM_THREADS", str(max(int(os.environ["OMP_NUM_THREADS"]), 1)))
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

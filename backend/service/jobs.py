@@ -23,7 +23,7 @@ from backend.service.access import FOLDER_MODE, private_opener
 from backend.service.messages import ProtocolError
 
 EVENTS_ENDPOINT = "inproc://worker-events"
-MOST_EVENTS = 16
+MOST_EVENTS = 1000
 """Of a worker that wait for the server, on each side; then the worker waits."""
 ENDED = "ended"
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -273,6 +273,7 @@ class Jobs:
         job = Job(connection, messages.task_of(message, folder), folder, size)
         while True:
             try:
+                shutil.rmtree(job.folder, ignore_errors=True)  # an earlier job's of this token, which could not go
                 job.folder.mkdir(mode=FOLDER_MODE)
                 _write_files(job, buffers)
                 break

@@ -251,17 +251,17 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
 
 
 class _About(msgspec.Struct, frozen=True):
-    request: Any = None
-    token: Any = None
+    request: msgspec.Raw = msgspec.Raw(b"null")
+    token: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def about(header: bytes) -> dict[str, str]:
     """The ``request`` and ``token`` of a message, good or bad, as far as they can be read: an error repeats them."""
     try:
-        said = msgspec.json.decode(header, type=_About)
+        said = msgspec.structs.asdict(msgspec.json.decode(header, type=_About))
+        fields = {name: msgspec.json.decode(raw) for name, raw in said.items() if len(bytes(raw)) <= 6 * LONGEST_ID + 2}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return {}
-    fields = {"request": said.request, "token": said.token}
     return {name: text for name, text in fields.items() if isinstance(text, str) and len(text) <= LONGEST_ID}
 
 

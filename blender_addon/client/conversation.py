@@ -166,7 +166,8 @@ class Connection:
                 self._serve()
                 self._run_commands()
             self._run_commands()
-            self._send({"type": "bye"})  # jobs go on
+            if self._ready:  # before, a send may wait for ever
+                self._send({"type": "bye"})  # jobs go on
         except AddonError as error:
             self._tell(events.ConnectFailed(error))
         except Exception as error:  # an unexpected error must not leave the window waiting forever

@@ -96,7 +96,7 @@ class ScriptedServer:
         return {
             "type": "welcome",
             "protocol": 2,
-            "likeness": "0.1.0",
+            "likeness": "0.2.0",
             "instance": self.instance,
             "capabilities": [],
             "something": "that only a later server says",

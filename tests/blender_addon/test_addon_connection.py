@@ -27,7 +27,7 @@ LEFT: dict[Connection, list[Event]] = {}
 PATIENCE = Timeouts(hello=1.0, again=1.5)
 WELCOME: dict[str, Any] = {
     "type": "welcome",
-    "likeness": "0.1.0",
+    "likeness": "0.2.0",
     "instance": "abc",
     "limits": {"header_bytes": 9, "frame_bytes": 1, "message_bytes": 2, "photos": 3},
     "heartbeat": {"interval_seconds": 2.0, "silence_seconds": 15.0},

@@ -134,8 +134,7 @@ def test_hairs_grow_on_the_scalp_between_guides_as_dense_as_asked(bpy, collectio
     lines = guides.reshape(len(result.hair.points), -1, 3)
     pairs = [(np.delete(lines, k, 0)[:, ::2], place) for k, line in enumerate(lines) for place in line[::9]]
     apart = [np.linalg.norm(others - place, axis=-1).min() for others, place in pairs]
-    aside = sum(result.hair.chain[name] for name in ("noise_side", "lock_spread"))
-    between = np.percentile(apart, 75) + aside  # at the rim 150 guides are far apart
+    between = np.percentile(apart, 75) + sum(result.hair.chain[name] for name in ("noise_side", "lock_spread"))
     assert np.percentile(away[1], 75) < between < 0.012, "and keep between their guides, but for noise"
 
 
