@@ -22,13 +22,13 @@ ARKIT_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NAMES)}
 LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
-"""The left and the right lid's key, to index an array with."""
+"""Indices of the keys that close the left and the right eye."""
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 """The parts of a head; the first one drives the others."""
 LASHES = PART_NAMES[-1]
 EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
-"""The eyes' surfaces."""
+"""Meshes that lie over the eyeballs; no part of the template."""
 GLASSES = ("glasses", "lenses")
 """Frame and lenses, if the person wears glasses."""
 BUST = "bust"

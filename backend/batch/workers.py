@@ -41,7 +41,7 @@ _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 2.0
 """A stopped worker ends at its next progress report. After this time it is killed, because the user waits. Its partial
 files are in a hidden folder, which the batch removes."""
-_ALONE = "Their photos may need more memory than there is; try them alone with: python -m backend reconstruct"
+_GIVEN_UP = "Their photos may need more memory than there is; try them alone with: python -m backend reconstruct"
 
 
 class WorkerEndedError(Exception):
@@ -100,7 +100,7 @@ class LocalWorker:
 
         Raises ``WorkerEndedError``.
         """
-        self._line, theirs = self._processes.Pipe()
+        self._pipe, theirs = self._processes.Pipe()
         process = self._processes.Process(target=_work, args=(theirs, self._stopping, self._make))
         process.start()
         self._process = process  # ``kill`` asks one that runs
@@ -113,7 +113,7 @@ class LocalWorker:
         Raises ``TimeoutError`` after so many seconds, ``WorkerEndedError`` when its process has ended.
         """
         with suppress(OSError):  # it has ended; ``_answer`` says so
-            self._line.send_bytes(task)
+            self._pipe.send_bytes(task)
         return self._answer(seconds)
 
     def stop(self) -> None:
@@ -128,8 +128,8 @@ class LocalWorker:
 
     def _answer(self, seconds: float | None = None) -> bytes:
         try:
-            if self._line.poll(seconds):
-                return self._line.recv_bytes()
+            if self._pipe.poll(seconds):
+                return self._pipe.recv_bytes()
         except (EOFError, OSError) as error:
             self._process.join()
             raise WorkerEndedError(f"exit code {self._process.exitcode}") from error
@@ -137,7 +137,7 @@ class LocalWorker:
 
 
 def local_rooms(needs: WorkerNeeds) -> list[int]:
-    """How many workers fit on this machine, a list of one; memory counts as unlimited where the system does not
+    """How many workers fit on each machine, here one; memory counts as unlimited where the system does not
     tell."""
     gpus = 0
     if needs.gpu:
@@ -147,14 +147,14 @@ def local_rooms(needs: WorkerNeeds) -> list[int]:
     return [needs.room(usable_cores(), FREE_SHARE * memory_bytes(), gpus)]
 
 
-def _work(line: Any, stopping: Any, make: MakeHead) -> None:
+def _work(pipe: Any, stopping: Any, make: MakeHead) -> None:
     """A worker's process: answers that it is ready, then makes people until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch handles Ctrl-C in the terminal
     one_thread()
     with suppress(EOFError, OSError):
-        line.send_bytes(b"")
+        pipe.send_bytes(b"")
         while True:
-            line.send_bytes(outcome_of(line.recv_bytes(), make, stopping))
+            pipe.send_bytes(outcome_of(pipe.recv_bytes(), make, stopping))
 
 
 class Engine:
@@ -163,7 +163,8 @@ class Engine:
 
     Parameters
     ----------
-    hire : ``LocalWorker``, or makes workers with its methods on a cluster. Each has a thread here, which waits for it.
+    hire : ``LocalWorker``, or makes what has its four methods (start, make, stop, kill) on a cluster. Each has a thread
+        here, which waits for it.
     workers : their number.
     limit : of time for one person, in seconds.
     notice : called with one sentence for the user at the terminal.
@@ -243,7 +244,7 @@ class Engine:
         self._ended.put(msgspec.structs.replace(outcome, attempts=self._begun[name]))
         return True
 
-    def _give_up(self, task: Task, reason: str, advice: str = _ALONE) -> None:
+    def _give_up(self, task: Task, reason: str, advice: str = _GIVEN_UP) -> None:
         name, line, attempts = task.person.name, task.person.line, self._begun[task.person.name]
         said = {"code": "internal", "reason": reason, "advice": advice, "attempts": attempts}
         self._ended.put(Outcome(name=name, line=line, status="failed", **said))

@@ -140,7 +140,7 @@ def device_findings() -> Iterator[Finding]:
     try:
         import torch
     except Exception as error:
-        yield Finding(f"unknown: torch cannot be imported ({error})", missing=True)
+        yield Finding(f"unknown: torch cannot be imported ({error})")  # missing, as the packages say
         return
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)

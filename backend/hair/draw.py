@@ -88,7 +88,7 @@ class FinishedHairs:
 def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     """About ``count`` hairs over the skin, each a mixture of three guides that grow beside each other and alike, fewer
     where the scalp is bare, and finished as by the add-on's nodes: of uneven length, fine at the hairline, in locks of
-    two sizes, waves and curls."""
+    two sizes, and curls."""
     generator, chain = np.random.default_rng(0), strands.chain or {}
     most = _FINISHED if strands.free is None or not strands.free.any() else _CURLED  # braids turn often
     guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], most))

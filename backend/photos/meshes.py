@@ -122,13 +122,13 @@ def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
     if best is None:
         raise LikenessError("no_face", f"No face is seen on the mesh {name}.", _ADVICE)
     found, whole = best
-    (middle,), (away,) = places_at(np.array([found.centre]), whole.mesh.vertices, whole.mesh.triangles, camera)
-    if not np.isfinite(away):
+    (middle,), (distance,) = places_at(np.array([found.centre]), whole.mesh.vertices, whole.mesh.triangles, camera)
+    if not np.isfinite(distance):
         raise LikenessError("no_face", f"The mesh {name} has a hole in the middle of the face.", _ADVICE)
-    side = found.side * away / camera.intrinsics[0, 0]
+    side = found.side * distance / camera.intrinsics[0, 0]  # of the face's square
     roll = Rotation.from_euler("z", np.pi / 2 * round(found.angle / (np.pi / 2))).as_matrix()
     scale = FACE / side
-    # Metres per unit of the file.
+    # Metres of the file's unit if the face is as wide as ``FACE``; of the units that programs use, the one beside it.
     per_unit = scale * SPAN / max(float((high - low).max()), 1e-9)
     known = [unit for unit in UNITS if abs(np.log(per_unit / unit)) < np.log(1.25)]
     return whole.moved(scale * known[0] / per_unit if known else scale, roll, middle - [0.0, 0.0, 0.5 * side])

@@ -229,7 +229,7 @@ def _material(atlas: CardAtlas) -> bpy.types.Material:
 
 def strand_map_of(cards: bpy.types.Object) -> bpy.types.Image | None:
     """The strand map of hair cards, None without one."""
-    trees = (material.node_tree for material in cards.data.materials if material and material.node_tree)
+    trees = (slot.material.node_tree for slot in cards.material_slots if slot.material and slot.material.node_tree)
     return next((tree.nodes[STRAND_MAP].image for tree in trees if STRAND_MAP in tree.nodes), None)
 
 
@@ -418,7 +418,8 @@ def _as_long(strands: np.ndarray, share: np.ndarray) -> np.ndarray:
     part = np.clip((at - along[rows, low]) / np.maximum(size[rows, low], 1e-9), 0.0, 1.0)[..., None]
     shaped = strands[rows, low] * (1.0 - part) + strands[rows, low + 1] * part
     beyond = np.maximum(at - whole, 0.0)[..., None]
-    way = (strands[:, -1:] - strands[:, -2:-1]) / np.maximum(size[:, -1:, None], 1e-9)
+    way = strands[:, -1:] - strands[:, strands.shape[1] // 2, None]  # of half a strand: an end in waves points aside
+    way /= np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-9)
     down = beyond / (beyond + FALLS_OVER * whole[..., None] + 1e-9)
     return shaped + beyond * ((1.0 - down) * way + down * np.array([0.0, 0.0, -1.0]))
 

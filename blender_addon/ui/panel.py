@@ -1,9 +1,10 @@
 """The tab's main panels: photos, options, the button, progress, the finished head; *Many People*; the status bar.
 
 Begin with ``MainPanel.draw``, then ``HeadPanel`` and what belongs to it. ``registration.py`` registers the classes of
-``bpy.types`` in the order of the file. A button names its operator, which is in
-``operators``. Three things are called ``likeness``: the scene's are the options of the next head, a collection's the
-wishes for this head, the window manager's those sliders of the head that the backend obeys at once.
+``bpy.types`` in the order of the file; keys are in ``keys_panel.py``, expressions in ``transfer_panel.py``. A button
+names its operator, which is in ``operators``. Three things are called ``likeness``: the scene's are the options of the
+next head, a collection's the wishes for this head, the window manager's those sliders of the head that the backend
+obeys at once.
 """
 
 import bpy
@@ -534,7 +535,7 @@ class ManyPanel(ClosedPanel, bpy.types.Panel):
 
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
-"""As they stand from top to bottom, without sub-panels of these, for tests that draw them."""
+"""The head's panels from top to bottom, without ``FeaturesPanel``, for tests that draw them."""
 
 
 def register() -> None:

@@ -37,7 +37,7 @@ from trainer.portraits.hair_kind import balanced_accuracy, read_kinds
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
 KIND_LABELS = Path(__file__).with_name("hair_kinds.csv")
 """Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
-nothing is a fit to them."""
+nothing is fitted to them."""
 _PIECES = 6
 """Points per segment of a drawn hair, closer together than a view's pixels."""
 _HAIRS = 8000
@@ -119,35 +119,27 @@ def person_hair(photos: Sequence[Path], quality: str, most: int) -> dict[str, fl
     return means([held_out_hair(template, person.fitted, person.faces, name) for name in person.names])
 
 
-def seen_pixels(points: np.ndarray, view: HairView) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels (..., 3) of points (..., 3), rows and columns (0 outside), and whether the head does not hide them."""
-    height, width = view.depth.shape
-    with np.errstate(invalid="ignore"):
-        pixel = view.camera.project(points.astype(np.float64))
-        column, row = (np.nan_to_num(np.floor(pixel[..., k]), nan=-1, posinf=-1, neginf=-1) for k in (0, 1))
-        shown = (pixel[..., 2] > 0.01) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    row, column = (np.where(shown, each, 0).astype(int) for each in (row, column))
-    return pixel, row, column, shown & (pixel[..., 2] < view.depth[row, column] + BEHIND)
-
-
-def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
-    """(N, H, W) uint8 masks of the visible parts of strands with dense points (N, M, 3); small gaps are closed.
+def silhouette(points: np.ndarray, view: HairView) -> np.ndarray:
+    """(H, W) uint8 mask of dense points (..., 3) of strands that the head does not hide; small gaps are closed.
 
     Points with a NaN are ignored.
     """
-    canvas = np.zeros((len(points), *view.depth.shape), np.uint8)
-    _, row, column, shown = seen_pixels(points, view)
-    canvas[np.nonzero(shown)[0], row[shown], column[shown]] = 1
-    kernel = disc(max(1, round(_CLOSED * view.pixels_per_metre)))
-    for picture in canvas:
-        cv2.morphologyEx(picture, cv2.MORPH_CLOSE, kernel, dst=picture)
-    return canvas
+    height, width = view.depth.shape
+    with np.errstate(invalid="ignore"):
+        pixel = view.camera.project(points.reshape(-1, 3).astype(np.float64))
+        column, row = (np.nan_to_num(np.floor(pixel[:, k]), nan=-1, posinf=-1, neginf=-1) for k in (0, 1))
+        shown = (pixel[:, 2] > 0.01) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    row, column, away = row[shown].astype(int), column[shown].astype(int), pixel[shown, 2]
+    front = away < view.depth[row, column] + BEHIND
+    canvas = np.zeros(view.depth.shape, np.uint8)
+    canvas[row[front], column[front]] = 1
+    return cv2.morphologyEx(canvas, cv2.MORPH_CLOSE, disc(max(1, round(_CLOSED * view.pixels_per_metre))))
 
 
 def hair_outline(strands: HairStrands, view: HairView) -> np.ndarray:
     """(H, W) uint8 silhouette in a view of a head's hairs."""
     hairs = finished_hairs(strands, _HAIRS).points
-    return silhouettes(resampled_to(hairs, _PIECES * hairs.shape[1]).reshape(1, -1, 3), view)[0]
+    return silhouette(resampled_to(hairs, _PIECES * hairs.shape[1]), view)
 
 
 def cap(neutral: np.ndarray, view: HairView) -> np.ndarray:

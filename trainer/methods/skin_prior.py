@@ -56,7 +56,7 @@ def makehuman_skins() -> Iterator[np.ndarray]:
 
 
 def synthetic_skins(count: int) -> Iterator[np.ndarray]:
-    """(C, 3) log albedo of synthetic people's true skins at the head's vertices."""
+    """(C, 3) log albedo of synthetic people's skins, as painted, without light, at the head's vertices."""
     surface, atlas = head_surface(load_template()), texture_space(load_template(), _MAP_SIDE).skin
     people = head_people(64, 5600, 1)  # pixels a side, seed, photos of each
     for index in range(count):
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the prior."""
     template = load_template()
     surface = head_surface(template)
-    whole = np.stack(list(makehuman_skins()))
+    whole = np.stack(list(makehuman_skins()))  # with the bust
     sources = [whole[:, : surface.count], list(synthetic_skins(arguments.people))]
     cage = template.vertices[: surface.count].astype(np.float64)
     operators = surface_operators(cage, surface.cage_triangles)

@@ -30,8 +30,8 @@ _INMOST = 0.085
 parting to those that stand off as photos show: nearer, two lobes stood."""
 _FEWER_POINTS = 16
 """Points of guides of which only some are wanted, to draw an outline."""
-_DEEP = 0.05
-"""Metres. A point deeper inside than this counts as behind the head; a head is three times as thick."""
+_DEEP, _LEAST_OFF = 0.05, 0.0004
+"""Metres. A point deeper inside than this counts as behind the head, a third of its depth; least height of hair."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def grown_on(
     """
     mean = scalp.mean_scalp()
     combed = comb(groom, head, hairline, lengths, shells, seed=seed)
-    points = head.off_body(_waved(head, combed.points, groom.chain)) if groom.chain["wave"] > 0 else combed.points
+    points = _in_waves(head, combed.points, groom.chain) if groom.chain["wave"] > 0 else combed.points
     corner_uv = scalp.chart_uv(mean.places)[mean.triangles[combed.triangle]]
     return GrownGroom(
         groom.name,
@@ -95,9 +95,9 @@ def grown_on(
     )
 
 
-def _waved(head: GroomHead, points: np.ndarray, chain: Mapping[str, float]) -> np.ndarray:
-    """Guides (G, P, 3) that swing by ``wave`` metres aside and half of it outwards, ``wave_scale`` times a metre: fully
-    from the second wave on, in step with guides less than a wave's length away."""
+def _in_waves(head: GroomHead, points: np.ndarray, chain: Mapping[str, float]) -> np.ndarray:
+    """Guides (G, P, 3) that swing by ``wave`` metres aside and half of it out and in, off head and body, ``wave_scale``
+    times a metre: fully from the second wave on, nearly in step with guides beside them."""
     length = 1 / chain["wave_scale"]
     roots, along = head.in_mean(points[:, 0]), unit_vectors(np.gradient(points, axis=1))
     run = np.pad(np.linalg.norm(np.diff(points, axis=1), axis=2).cumsum(1), ((0, 0), (1, 0)))
@@ -106,7 +106,9 @@ def _waved(head: GroomHead, points: np.ndarray, chain: Mapping[str, float]) -> n
     out = (points - points[:, 0].mean(0)) * (1.0, 0.0, 1.0)
     out = unit_vectors(out - (out * along).sum(-1, keepdims=True) * along)
     swing, turn = 0.5 * chain["wave"] * smoothstep(0.0, length, run)[..., None], turn[..., None]
-    return points + swing * (np.sin(turn) * np.cross(along, out) + (0.5 + 0.5 * np.cos(turn)) * out)
+    moved = points + swing * (np.sin(turn) * np.cross(along, out) + 0.5 * np.cos(turn) * out)
+    moved[:, 1:] = head.pushed_out(moved[:, 1:].reshape(-1, 3), _LEAST_OFF)[0].reshape(moved[:, 1:].shape)
+    return head.off_body(moved)
 
 
 @dataclass(frozen=True)
@@ -395,7 +397,7 @@ def _grow(
         stiff = (bend["stiff"] ** (step / 0.005))[:, None]
         way = unit_vectors(way * stiff + (1.0 - stiff) * wish)
         run = run + step
-        least = 0.0004 + (away - 0.0004) * smoothstep(0.0, 0.001 * bend["ramp_mm"], run)
+        least = _LEAST_OFF + (away - _LEAST_OFF) * smoothstep(0.0, 0.001 * bend["ramp_mm"], run)
         moved, _ = head.pushed_out(last + way * step[:, None], least)
         way = unit_vectors(moved - last)
         result[:, number] = last + way * step[:, None]

@@ -12,7 +12,7 @@ from backend.hair.hair_strands import resampled_to
 from backend.hair.hair_views import HairView, body_mesh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
-from trainer.evaluate.hair import silhouettes
+from trainer.evaluate.hair import silhouette
 
 SIDE = 112
 POINTS = 64
@@ -51,11 +51,11 @@ def made_view(template: Template, yaw: float, hair: str | np.ndarray | None) -> 
     depth = depth_map(np.concatenate([head, body]), np.concatenate([triangles, rings + count]), place)
     empty = np.zeros((SIDE, SIDE), np.float32)
     view = HairView(f"{yaw}.jpg", place, empty, empty + 1, empty, np.zeros((SIDE, SIDE, 2), np.float32), depth, 1.0)
-    skin = silhouettes(head[template.regions["face"][:count] > 0.5][None], view)[0]
+    skin = silhouette(head[template.regions["face"][:count] > 0.5], view)
     if hair is None:
         return replace(view, face=skin.astype(np.float32))
     strands = grown(template, hair) if isinstance(hair, str) else hair
-    shown = silhouettes(strands.reshape(1, -1, 3), view)[0].astype(np.float32)
+    shown = silhouette(strands, view).astype(np.float32)
     direction = drawn_direction(strands.reshape(-1, 3), strands.shape[1], view)
     return replace(view, hair=shown, direction=direction, face=skin * (1 - shown))
 

@@ -127,8 +127,7 @@ def test_an_error_says_which_message_it_is_about() -> None:
     assert service_messages.about(b'{"request": "7", "token": "abc"}') == {"request": "7", "token": "abc"}
     assert service_messages.about(b'{"type": "explode", "token": "a/b"}') == {"token": "a/b"}
     assert service_messages.about(b"[") == service_messages.about(b'{"request": 7}') == {}
-    large = b'{"token": "abc", "request": [' + b"1e999," * 99 + b"1]}"
-    assert service_messages.about(large) == {"token": "abc"}, "what is too long is decoded"
+    assert service_messages.about(b'{"token": "abc", "request": [' + b"1e999," * 99 + b"1]}") == {"token": "abc"}
 
 
 def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
