@@ -137,8 +137,7 @@ class LocalWorker:
 
 
 def local_rooms(needs: WorkerNeeds) -> list[int]:
-    """How many workers fit on each machine, here one; memory counts as unlimited where the system does not
-    tell."""
+    """How many workers fit on each machine, here one; memory counts as unlimited where the system does not tell."""
     gpus = 0
     if needs.gpu:
         import torch

@@ -3,6 +3,7 @@ as a texture (docs/files.md).
 """
 
 import io
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
@@ -373,11 +374,14 @@ class _GltfWriter:
 
 
 def _filled(value: Any) -> Any:
-    """A glTF object in JSON's types, without what is empty; pygltflib copies each number, which takes half a second."""
+    """A glTF object in JSON's types, without what is empty; pygltflib copies each number, which takes half a second.
+    Raises ``ValueError`` for a number that JSON does not have."""
     if isinstance(value, list):
         return [_filled(one) for one in value]
     fields = value if isinstance(value, dict) else getattr(value, "__dict__", None)
     if fields is None:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} cannot be written")
         return value
     return {name: _filled(one) for name, one in fields.items() if name[0] != "_" and one not in (None, "", [], {})}
 

@@ -42,7 +42,7 @@ _BARE, _BEFORE = 0.5, 0.25
 """Share of the photos' trust that shows a point before bare skin, and share of such points of a guide that goes."""
 _NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 3, 1.3
 """Metres across a lock, least and most; neighbours that it meets; and widths for the distance of the last."""
-_WAVY = ("shag", "long_wavy")
+_WAVY, _LONG_WAVY = "shag", "long_wavy"
 """Grooms whose waves others get: short hair, and hair that hangs."""
 BALDING = "balding"
 """The name of a choice for the groom ``ring``; all others are grooms' names with spaces."""
@@ -159,9 +159,10 @@ def fit_hair(
     progress(STAGE, 0.8)
     if sure and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
         return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
-    auto = told_style == "auto"
-    grown = grown_on(_waved(groom.groom, told.kind) if auto else groom.groom, told.head, **groom.fitted)
-    grown = _beside_face(grown, told.views) if auto else grown
+    style = _waved(groom.groom, told.kind) if told_style == "auto" else groom.groom
+    grown = grown_on(style, told.head, **groom.fitted)
+    if told_style == "auto":
+        grown = _beside_face(grown, told.views)
     strands = strands_of(grown)
     root, tip = strand_colours(strands.points, seen, faces, tuple(photos.values()))
     strands = replace(
@@ -209,7 +210,7 @@ def _waved(groom: Groom, kind: HairKind | None) -> Groom:
     shown = kind is not None and kind.probability("curl", "wavy", "curly") > _LIKELY
     if not shown or groom.kind["curl"] != "straight" or groom.kind["tied"] != "no":
         return groom
-    wavy = load_grooms()[_WAVY[int(groom.shape["zone"]["hang"] > 0)]].chain
+    wavy = load_grooms()[_LONG_WAVY if groom.shape["zone"]["hang"] > 0 else _WAVY].chain
     return replace(groom, chain={**groom.chain, "wave": wavy["wave"], "wave_scale": wavy["wave_scale"]})
 
 

@@ -271,9 +271,9 @@ class Jobs:
         # a token is no name of a file everywhere: letters' case, CON
         folder = self._folder / hashlib.sha256(message.token.encode()).hexdigest()[:32]
         job = Job(connection, messages.task_of(message, folder), folder, size)
+        shutil.rmtree(folder, ignore_errors=True)  # an earlier job's of this token, which could not go
         while True:
             try:
-                shutil.rmtree(job.folder, ignore_errors=True)  # an earlier job's of this token, which could not go
                 job.folder.mkdir(mode=FOLDER_MODE)
                 _write_files(job, buffers)
                 break

@@ -106,12 +106,11 @@ def write_packed(stream: BinaryIO, packed: bytes) -> None:
 def read_packed(stream: BinaryIO, most: int = PIPE_BYTES) -> bytes | None:
     """The next message, still packed; None at the stream's end. Raises ``OSError``, and ``ValueError`` for one that is
     cut off or has more than ``most`` bytes."""
-    start = stream.read(_LENGTH.size)
-    if len(start) < _LENGTH.size:
+    if not (start := stream.read(_LENGTH.size)):
         return None
-    (length,) = _LENGTH.unpack(start)
-    packed = stream.read(length) if length <= most else b""
-    if len(packed) != length:
+    length = int.from_bytes(start, "little")
+    packed = stream.read(length) if len(start) == _LENGTH.size and length <= most else b""
+    if len(start) < _LENGTH.size or len(packed) != length:
         raise ValueError(f"a message of {length} bytes is too large or cut off")
     return packed
 

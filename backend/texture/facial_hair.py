@@ -24,6 +24,7 @@ from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import sample_image
+from backend.system.parallel import parallel_threads
 from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
 from backend.texture.unwrap import beard_region, plain_skin, sample_labels, view_surface
 
@@ -191,7 +192,7 @@ def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> HairStran
     """Strands (G, P, 3) with roots (G, 2) of map ``Head`` and of an albedo (G, 3)."""
     width = SPACING * (2.0 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
     arrays = (values.astype(np.float32) for values in (points, uv, width))
-    colour, number = np.float32(colour).clip(0.005, 1.0), {FACIAL_GUIDES: float(len(points))}
+    colour, number = np.float32(colour).clip(0.005, 0.9), {FACIAL_GUIDES: float(len(points))}
     return HairStrands(*arrays, colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", number)
 
 
@@ -241,7 +242,7 @@ def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: Fit
     seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible, view.cosine, shading])))
     light = sample_image(linear_from_srgb(face.pixels), seen[:, :2])
     shown, facing = np.clip(seen[:, 2:4], 0.0, 1.0).T
-    dim = 0.5 * np.median(seen[shown > 0.5, 4:], axis=0) if (shown > 0.5).any() else 1e-3  # below a chin light bounces
+    dim = 0.5 * np.median(seen[shown > 0.5, 4:], axis=0) if (shown > 0.5).any() else 0.05  # below a chin light bounces
     logs = np.log(np.maximum(light, 1e-3)) - np.log(np.maximum(seen[:, 4:], dim))
     hair = np.float32(face.labels == FaceClass.FACIAL_HAIR)
     hair = cv2.erode(hair, np.ones((3, 3)), iterations=2) + 1e-3 * hair
@@ -308,7 +309,7 @@ def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.n
     share[hidden[found]] = share[seen][near[found]]
     share = share * smoothstep(0.2, 0.6, place)
     there = np.flatnonzero(place > 0.0)
-    share[there] = share[there][cKDTree(where[there]).query(where[there], k=100, workers=-1)[1]].mean(1)
+    share[there] = share[there][cKDTree(where[there]).query(where[there], k=100, workers=parallel_threads())[1]].mean(1)
     return share
 
 

@@ -236,10 +236,8 @@ class _Places:
         self.about, self.away = scalp.chart(points)
         self.front, self.back = (smoothstep(0.03, 0.11, points[:, 2]), smoothstep(0.01, -0.02, points[:, 2]))
         outward = unit_vectors(points - scalp.CENTRE) if normals is None else normals
-        radial = (
-            np.sin(np.radians(self.about))[:, None] * scalp.LEFT + np.cos(np.radians(self.about))[:, None] * scalp.AHEAD
-        )
-        away = np.radians(self.away)[:, None]
+        about, away = (np.radians(angle)[:, None] for angle in (self.about, self.away))
+        radial = np.sin(about) * scalp.LEFT + np.cos(about) * scalp.AHEAD
         down = np.cos(away) * radial - np.sin(away) * scalp.CROWN
         self.down = unit_vectors(down - (down * outward).sum(1, keepdims=True) * outward)
         self.round = np.cross(outward, self.down)

@@ -36,10 +36,11 @@ HEIGHT = 0.2
 REACH = 4.0
 GROUPS = {
     "brows_up": (("browInnerUp", "browOuterUpLeft", "browOuterUpRight"), (205, 245), (160, 184), 1),
+    "squint": (("eyeSquintLeft", "cheekSquintLeft"), (345, 365), (200, 220), 1),
     "smile": (("mouthSmileLeft",), (306, 322), (270, 300), 0),
 }
 """Group -> its keys, columns and rows of the baked map (row 0 is the top), and the image axis across its furrows: the
-middle of the forehead, and beside the nose's left wing."""
+middle of the forehead, beside the left eye's outer corner, and beside the nose's left wing."""
 
 
 def skin(collection):

@@ -59,11 +59,10 @@ def test_light_reaches_an_iris_through_its_cornea(bpy: ModuleType, head) -> None
     """Rendered: a cornea that kept the light out would leave the iris black."""
     from mathutils import Vector
 
-    seen = [tags.part_object(head, name) for name in ("eye_left", "cornea_left")]
+    eye, cornea = (tags.part_object(head, name) for name in ("eye_left", "cornea_left"))
     for obj in list(head.all_objects):
-        obj.hide_render = obj not in seen
+        obj.hide_render = obj not in (eye, cornea)
     scene = bpy.context.scene
-    eye = tags.part_object(head, "eye_left")
     bpy.context.view_layer.update()
     at = eye.matrix_world.translation
     lamp = bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "SUN"))

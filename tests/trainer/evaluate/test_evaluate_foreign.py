@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -212,16 +213,13 @@ def test_looks_of_a_person_count_as_one(tmp_path, monkeypatch):
     def fits(photos, variants):
         return {"full": fit_of(TEMPLATE.vertices + amounts[photos[0].parent.name] * (cage - TEMPLATE.vertices))}
 
-    def measured(photos, variants):
-        return kept.setdefault(photos[0].parent.name, measure(photos, variants))
-
-    kept, measure = {}, foreign.head_figures
     monkeypatch.setattr(foreign, "fits_or_none", fits)
-    monkeypatch.setattr(foreign, "head_figures", measured)
+    measured = cache(foreign.head_figures)
+    monkeypatch.setattr(foreign, "head_figures", lambda photos, variants: measured(tuple(photos), tuple(variants)))
     words = ("--cycles", str(tmp_path), "--variants", "full", "--half", "judgement")
     figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
     assert (figures["drawn.heads"], figures["drawn.people"]) == (4, 3)
-    own = {name: found["full.n1.median_mm"] for name, found in kept.items()}
+    own = {name: foreign.head_figures((tmp_path / name / "0.jpg",), ("full",))["full.n1.median_mm"] for name in amounts}
     assert own["scan_cgtub@1"] > 1.5 * own["scan_cgtub@0"] > 0
     of_people = [(own["scan_cgtub@0"] + own["scan_cgtub@1"]) / 2, own["scan_james@0"], own["scan_meshmonk_demo@0"]]
     assert figures["drawn.person.scan_cgtub.full.n1.median_mm"] == pytest.approx(of_people[0])

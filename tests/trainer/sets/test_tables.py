@@ -60,8 +60,7 @@ def test_the_scripts_of_now_and_realy_find_what_they_read(tmp_path: Path, monkey
 
     def fitted(collection: PhotoCollection, variant: Variant) -> Fitted:
         key = tuple(sorted(face.pixels.tobytes() for face in collection.faces))
-        fits[key] = fits.get(key) or estimate.fitted(collection, replace(variant, quality="fast"))
-        return fits[key]
+        return fits.get(key) or fits.setdefault(key, estimate.fitted(collection, replace(variant, quality="fast")))
 
     monkeypatch.setattr(measure_faces, "fitted", fitted)
     found = tables_of("product", tmp_path, ["micc", "now", "now_test", "realy"], "--export", str(out))
