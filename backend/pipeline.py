@@ -21,11 +21,10 @@ from backend.fitting.fit import FaceModels, refit_face, resumable_fit
 from backend.fitting.options import fit_options_for, with_shape_options
 from backend.fitting.stages import FittedFace, ResumableFit
 from backend.geometry.template import Template, load_template
-from backend.hair.attach import above
 from backend.hair.draw import hair_cards
 from backend.hair.fit_hair import HairLook, HairResult, fit_hair, look_at
 from backend.hair.hair_line import apply_hairline_points
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import HairStrands, above
 from backend.hair.look import check_look
 from backend.models.checkpoints import computing_device
 from backend.models.detail import DetailModel

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from .backend_process.server import LocalBackend, ServerProcess, wait_for_end
 from .client import events
-from .client.conversation import Connection, Timeouts
-from .client.keys import ServerAddress, client_keys
+from .client.conversation import Connection, ServerAddress, Timeouts, client_keys
 from .client.submissions import AnyJob
 from .errors import AddonError
 

@@ -10,8 +10,8 @@ import bpy
 
 from . import redraw
 from .backend_process.server import LocalBackend
+from .client.conversation import ServerAddress
 from .client.events import Previewed, ResultReceived
-from .client.keys import ServerAddress
 from .client.submissions import PhotoCorrections, PhotoFile, Submission, unique_labels
 from .errors import AddonError
 from .identity import client_name

@@ -15,11 +15,10 @@ from scipy.spatial import cKDTree
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
-from backend.hair.attach import apart
 from backend.hair.colours import UNKNOWN
 from backend.hair.fit_hair import beside_skin, from_skin, is_skin, lab_beside_skin
 from backend.hair.groom.grow import GroomHead
-from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, resampled_to
+from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, apart, resampled_to
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb, srgb_bytes

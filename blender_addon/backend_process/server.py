@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..client.keys import ServerAddress
+from ..client.conversation import ServerAddress
 from ..errors import AddonError
 from ..shared.file_lock import is_locked
 from .python_finder import clean_environment

@@ -17,7 +17,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 
 from ..backend_process.python_finder import hidden_window
 from ..backend_process.server import LocalBackend
-from ..client.keys import ServerAddress
+from ..client.conversation import ServerAddress
 from ..client.submissions import PhotoFile, is_text, unique_labels
 from ..errors import AddonError
 from ..objects import tags

@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, EnumProperty
 
 from .. import installer, redraw
 from ..backend_process.install import InstallPlan
-from ..client.keys import client_keys
+from ..client.conversation import client_keys
 from ..errors import AddonError
 from ..identity import backend_archive
 from ..session import session

@@ -15,8 +15,8 @@ from bpy_extras.io_utils import ImportHelper
 
 from .. import timer
 from ..backend_process.server import LocalBackend
+from ..client.conversation import ServerAddress
 from ..client.events import ExpressionsReceived
-from ..client.keys import ServerAddress
 from ..client.submissions import PHOTO_GLOB, PhotoFile, Transfer, unique_labels
 from ..errors import AddonError
 from ..objects.actions import animated_keys, driven_keys, linear_curve

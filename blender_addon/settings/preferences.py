@@ -14,7 +14,7 @@ from ..backend_process import folders
 from ..backend_process.folders import FolderState, Looks
 from ..backend_process.install import installed_bytes
 from ..backend_process.server import LocalBackend
-from ..client.keys import ServerAddress, remote_address
+from ..client.conversation import ServerAddress, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
 from ..shared.keys import is_loopback

@@ -17,9 +17,8 @@ from blender_addon.shared.keys import KeyPair
 from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client import conversation
-from blender_addon.client.conversation import Connection, Timeouts
+from blender_addon.client.conversation import Connection, ServerAddress, Timeouts, client_keys
 from blender_addon.client.events import ConnectFailed, ConnectionLost, Event, JobFailed, Progressed, Queued, Welcomed
-from blender_addon.client.keys import ServerAddress, client_keys
 from blender_addon.client.submissions import PhotoFile, Submission, unique_labels
 from blender_addon.errors import AddonError
 

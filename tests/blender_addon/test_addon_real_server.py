@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from blender_addon.backend_process.server import LocalBackend
-from blender_addon.client.keys import ServerAddress, client_keys, remote_address
+from blender_addon.client.conversation import ServerAddress, client_keys, remote_address
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.runner import Phase, Runner
 

@@ -16,7 +16,7 @@ from scripted_server import Header, ScriptedServer, progress
 from test_transfer_names import take
 
 from blender_addon.backend_process.server import LocalBackend
-from blender_addon.client.keys import ServerAddress, client_keys, remote_address
+from blender_addon.client.conversation import ServerAddress, client_keys, remote_address
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner

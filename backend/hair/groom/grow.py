@@ -13,11 +13,10 @@ from scipy.spatial import cKDTree
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
-from backend.hair.attach import apart
 from backend.hair.groom import scalp
 from backend.hair.groom.description import Groom
 from backend.hair.groom.tied import Tie, gather, loose_ends, tie_field
-from backend.hair.hair_strands import Scalp
+from backend.hair.hair_strands import Scalp, apart
 from backend.hair.hair_views import off_body
 
 ANGLES, HEIGHTS = 12, np.array([30.0, 75.0, 120.0])

@@ -16,8 +16,7 @@ from service_client import ServerProcess
 from slow_link import Link
 
 from blender_addon.client import events
-from blender_addon.client.conversation import Connection, Timeouts
-from blender_addon.client.keys import ServerAddress
+from blender_addon.client.conversation import Connection, ServerAddress, Timeouts
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from protocol.keys import KeyPair
 from protocol.names import ARKIT_NAMES

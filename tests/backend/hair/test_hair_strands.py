@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangulate
 from backend.geometry.vectors import vertex_normals
-from backend.hair.attach import above
+from backend.hair.hair_strands import above
 from backend.hair.hair_views import off_body
 from backend.rig.bust import load_bust
 
