@@ -137,13 +137,14 @@ def _flat(about: np.ndarray, away: np.ndarray) -> np.ndarray:
 
 
 def _within(points: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """(N,) whether points (N, 2) lie within a closed line (M, 2)."""
-    x, y = points.T
+    """(N,) whether points (N, 2) lie within a closed line (M, 2). A piece of it concerns points as high as it alone."""
+    order = np.argsort(points[:, 1])
+    (x, y), before = points[order].T, np.roll(line, 1, 0)
+    low, high = np.searchsorted(y, np.sort([line[:, 1], before[:, 1]], 0))
     result = np.zeros(len(points), bool)
-    for (ax, ay), (bx, by) in zip(line, np.roll(line, 1, 0), strict=True):
-        if ay != by:
-            result ^= ((ay > y) != (by > y)) & (x < (bx - ax) * (y - ay) / (by - ay) + ax)
-    return result
+    for (ax, ay), (bx, by), i, j in zip(line, before, low, high, strict=True):
+        result[i:j] ^= x[i:j] < (bx - ax) * (y[i:j] - ay) / (by - ay) + ax
+    return result[np.argsort(order)]
 
 
 def _is_ear(places: np.ndarray) -> np.ndarray:
