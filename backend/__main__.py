@@ -61,7 +61,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _end_at_once(code: int) -> NoReturn:
-    """Exit without waiting for threads that still load or compute, or for libraries' clean-up."""
+    """Exit without waiting for threads that still load or compute, or half a second for libraries' clean-up."""
     atexit._run_exitfuncs()  # these may have child processes to end
     with suppress(OSError):
         sys.stdout.flush()
@@ -70,7 +70,4 @@ def _end_at_once(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    exit_code = main()
-    if exit_code == EXIT_CODES["cancelled"]:
-        _end_at_once(exit_code)
-    sys.exit(exit_code)
+    _end_at_once(main())
