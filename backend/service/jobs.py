@@ -31,7 +31,9 @@ _log = logging.getLogger(__name__)
 KEPT_BYTES = 600 * 2**20
 """Memory that a worker may keep between jobs, above that when it was ready; with more it is replaced."""
 _LONGEST_PAUSE = 60.0
-"""Largest pause in seconds between attempts to start a worker that does not become ready."""
+"""Largest pause in seconds between attempts to start a worker. One that is idle and ends sooner died early."""
+MOST_EARLY_DEATHS = 3
+"""After so many in a row the jobs that wait fail, and without a job the worker is not started again."""
 
 
 @dataclass
@@ -92,14 +94,13 @@ class WorkerProcess:
 
     Attributes
     ----------
-    ready : whether it has loaded everything. start_by : when it has to be.
-    warm_memory : its bytes of memory then. broken : why it cannot become ready.
+    ready, ready_at : whether it has loaded everything, and since when. start_by : when it has to be.
+    warm_memory : its bytes of memory then.
     """
 
     ready = False
-    start_by = 0.0
+    ready_at = start_by = 0.0
     warm_memory = 0
-    broken: LikenessError | None = None
 
     def __init__(
         self,
@@ -241,7 +242,7 @@ class Jobs:
         self._worker: WorkerProcess | None = None
         self._generation = 0
         self._current: Job | None = None
-        self._failed_starts = 0
+        self._early_deaths = 0
         self._next_start = 0.0
 
     def __iter__(self) -> Iterator[Job]:
@@ -337,7 +338,7 @@ class Jobs:
         self._expire(now)
         self._enforce_times(now)
         waiting = self.unfinished()
-        if self._worker is None and now >= self._next_start and (self._failed_starts == 0 or waiting):
+        if self._worker is None and now >= self._next_start and (self._early_deaths < MOST_EARLY_DEATHS or waiting):
             self._launch(now)
         if self._worker is not None and self._worker.ready and self._current is None and waiting:
             self._run(waiting[0], now)
@@ -373,12 +374,14 @@ class Jobs:
 
     def _start_failed(self, now: float, reason: LikenessError | None) -> None:
         """Schedule another attempt; fail the waiting jobs when the reason is known or this was not the first time."""
-        self._failed_starts += 1
-        self._next_start = now + min(2.0 ** (self._failed_starts - 1), _LONGEST_PAUSE)
-        if reason is None and self._failed_starts < 2:
+        self._early_deaths += 1
+        self._next_start = now + min(2.0 ** (self._early_deaths - 1), _LONGEST_PAUSE)
+        if reason is None and self._early_deaths < MOST_EARLY_DEATHS:
             return
+        reason = reason or _no_start(f"ended {self._early_deaths} times in a row before it got a job")
+        _log.warning("%s", reason)
         for job in self.unfinished():
-            self._finish(job, now, reason or _no_start("ends while it starts"))
+            self._finish(job, now, reason)
 
     def _end_worker(self) -> None:
         """Kill the worker and ignore its further messages."""
@@ -387,7 +390,7 @@ class Jobs:
         self._worker = self._current = None
 
     def _run(self, job: Job, now: float) -> None:
-        self._current, job.started = job, now
+        self._current, job.started, self._early_deaths = job, now, 0
         job.time = TimeLeft(TRANSFER_SHARES if job.is_transfer else SHARES, now)
         self._tell_worker(task=job.task)
 
@@ -425,14 +428,14 @@ class Jobs:
         header, buffers = messages.unpack(packed)
         kind = header["type"]
         if kind == "ready":
-            worker.ready, self._failed_starts = True, 0
-            worker.warm_memory = header["memory"]
+            worker.ready, worker.ready_at, worker.warm_memory = True, now, header["memory"]
         elif kind == "idle":
             if job is None and header["memory"] > worker.warm_memory + KEPT_BYTES:
                 _log.info("the worker has kept %d MiB and is replaced", header["memory"] // 2**20)
                 self._end_worker()
         elif kind == "broken":
-            worker.broken = _error_of(header)
+            self._end_worker()  # which may hang instead of ending
+            self._start_failed(now, _error_of(header))
         elif kind == ENDED:
             self._worker_ended(worker, header["exit_code"], now)
         elif job is not None:
@@ -475,8 +478,10 @@ class Jobs:
                 sentence = "The process that computes was killed, perhaps because memory ran out."
             advice = "Try again; if it happens again, close other programs or give fewer photos."
             self._end_current(now, ProtocolError("worker_died", sentence, advice))
-        elif not worker.ready:
-            self._start_failed(now, worker.broken)
+        elif not worker.ready or now - worker.ready_at < _LONGEST_PAUSE:
+            self._start_failed(now, None)
+        else:
+            self._early_deaths = 0
 
     def _finish(self, job: Job, now: float, error: LikenessError | None) -> None:
         """Note a job's end; its input files are deleted, its result stays."""

@@ -196,9 +196,7 @@ class Server(AbstractContextManager):
             connection.unsent.popleft()
         while connection.results and connection.takes_large:
             token = next(iter(connection.results))
-            request, job = connection.results.pop(token), self._jobs.find(token)
-            if job is not None and job.finished is not None and job.error is None:
-                self._send_result(identity, job, request)
+            self._send_result(identity, token, connection.results.pop(token))
         silent = now - connection.heard
         if silent > self._timing.patience:
             self._connections.pop(identity, None)
@@ -320,10 +318,13 @@ class Server(AbstractContextManager):
             return
         raise ProtocolError("no_path", sentence, "Send the video's bytes.")
 
-    def _handle_job(self, identity: bytes, message: messages.AboutJob, now: float) -> None:
-        job = self._jobs.find(message.token)
-        if job is None:
+    def _known(self, token: str) -> Job:
+        if (job := self._jobs.find(token)) is None:
             raise ProtocolError("unknown_job", "The server does not know this job, or not any more.", "Start again.")
+        return job
+
+    def _handle_job(self, identity: bytes, message: messages.AboutJob, now: float) -> None:
+        job = self._known(message.token)
         if isinstance(message, messages.Fetch):
             job.listener = identity
             self._tell_where_it_stands(job, message.request, now)
@@ -361,14 +362,20 @@ class Server(AbstractContextManager):
         elif (connection := self._connections.get(job.listener)) is not None:
             connection.results.setdefault(job.task.token, request)
 
-    def _send_result(self, identity: bytes, job: Job, request: str | None) -> None:
+    def _send_result(self, identity: bytes, token: str, request: str | None) -> None:
+        """Send a job's result, or why it is lost; nothing of a job that was forgotten and given anew."""
         try:
+            job = self._known(token)
+            if job.finished is None or job.error is not None:
+                return
             with open(job.task.result, "rb") as file:
                 header, buffers = messages.unpack(messages.read_packed(file, messages.MOST_BYTES) or b"")
-        except (OSError, ValueError):
-            _log.exception("a result cannot be read")
-            lost = ProtocolError("disk", "The result is not on the server's disk any more.", "Submit the photos again.")
-            self._send(identity, job.message_of("error", **with_request(request), **lost.fields()))
+        except (ProtocolError, OSError, ValueError) as lost:
+            if not isinstance(lost, ProtocolError):
+                _log.exception("a result cannot be read")
+                sentence = "The result is not on the server's disk any more."
+                lost = ProtocolError("disk", sentence, "Submit the photos again.")
+            self._send(identity, {"type": "error", "token": token, **with_request(request), **lost.fields()})
             return
         self._send(identity, job.message_of("result_follows", bytes=sum(map(len, buffers))))
         self._send(identity, {**header, **with_request(request)}, buffers)

@@ -299,7 +299,8 @@ class Connection:
         elif kind == "error":
             self._take_error(header, token)
         elif kind == "bye":
-            raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
+            sentence = "The backend has stopped, and the head that it kept for changes of hair and texture is lost."
+            raise AddonError(sentence, "It starts again with the next click; solve the head again first.", "left")
         elif token in self._jobs:
             self._take_job_message(kind, token, header, frames)
 

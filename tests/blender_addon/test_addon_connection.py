@@ -149,6 +149,14 @@ def test_another_server_at_the_same_place_has_lost_the_job(connect: Callable[...
         assert failed.code == "server_died" and "once more" in failed.advice
 
 
+def test_a_server_that_stops_says_that_its_head_is_lost(connect: Callable[..., Connection]) -> None:
+    with ScriptedServer(lambda server, peer, *_: server.send(peer, {"type": "bye", "reason": "signal"})) as server:
+        connection = connect(server)
+        connection.submit(Submission("t8", (PhotoFile("a.jpg", data=b"x"),)))
+        left = until(connection, is_a(ConnectFailed))[-1].error
+        assert left.code == "left" and "head" in left.sentence and "solve" in left.advice
+
+
 def test_a_wrong_key_is_called_that(connect: Callable[..., Connection]) -> None:
     wrong = zmq.curve_keypair()[0].decode()
     with ScriptedServer() as server:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_process import ClientProcess
 from service_client import ServerProcess, ServiceClient
 
 QUICK = {"heartbeat": 0.4, "silence": 60.0}
@@ -56,11 +55,3 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     yield start
     for server in servers:
         server.close()
-
-
-@pytest.fixture
-def client_process() -> Iterator[ClientProcess]:
-    """A client that a test may kill."""
-    client = ClientProcess()
-    yield client
-    client.close()

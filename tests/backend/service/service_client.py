@@ -115,16 +115,12 @@ class ServiceClient:
 
     def last_message(self, job: str, seconds: float = SECONDS) -> Message:
         """The job's ``result`` or ``error``."""
-        return self.wait_for(
-            lambda message: message.type in ("result", "error") and message.header.get("token") == job, seconds
-        )
+        last = ("result", "error")
+        return self.wait_for(lambda message: message.type in last and message.header.get("token") == job, seconds)
 
     def wait_until_running(self, job: str) -> Message:
-        return self.wait_for(
-            lambda message: (
-                message.type == "progress" and message["token"] == job and message["stage"] not in ("starting",)
-            )
-        )
+        of_job = {"type": "progress", "token": job}.items()
+        return self.wait_for(lambda message: of_job <= message.header.items() and message["stage"] != "starting")
 
 
 def photo_headers(photos: Sequence[bytes]) -> list[dict[str, Any]]:

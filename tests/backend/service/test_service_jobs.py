@@ -83,15 +83,6 @@ def test_a_job_that_fails_takes_nothing_with_it(client: ServiceClient, script: s
     assert client.ask({"type": "fetch", "token": failed})["code"] == code
 
 
-def test_a_worker_that_is_killed_from_outside(server: ServerProcess, client: ServiceClient) -> None:
-    job = client.submit("killed", "sleep 20")["token"]
-    client.wait_until_running(job)
-    (worker,) = children(server.process.pid)
-    os.kill(worker, signal.SIGKILL)
-    assert client.last_message(job)["code"] == "worker_died"
-    assert client.last_message(client.submit("killed-next", "answer")["token"]).type == "result"
-
-
 @pytest.mark.parametrize("script", ["sleep 30", "stuck 30", "frozen"])
 def test_cancelling_takes_less_than_a_second(client: ServiceClient, script: str) -> None:
     job = client.submit(f"cancel-{script.split()[0]}", script)["token"]

@@ -24,8 +24,9 @@ from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection, PhotoSource
 from backend.service import job_runner, jobs, worker
 from backend.service import messages as service_messages
-from backend.service.access import make_private_folder, own_keys
+from backend.service.access import ServerSettings, make_private_folder, own_keys
 from backend.service.jobs import Job, Jobs
+from backend.service.server import Server
 from protocol.file_lock import write_private_once
 from protocol.keys import config_folder
 
@@ -60,27 +61,87 @@ def test_a_message_of_absurd_size_is_refused_unread(most: int) -> None:
     assert stream.read() == b"more"
 
 
+generations: list[int] = []
+
+
 @pytest.fixture
 def make_jobs(tmp_path: Path) -> Callable[[service_messages.Limits], Jobs]:
-    """Jobs with a worker that is ready."""
+    """Jobs with workers that say what a test says; ``generations``: of those that were started."""
+    generations.clear()
 
     def start(generation: int) -> Any:
-        return SimpleNamespace(generation=generation, ready=True, send=lambda **instruction: None)
+        generations.append(generation)
+        return SimpleNamespace(generation=generation, ready=False, send=lambda **_: None, kill=lambda: None)
 
     nobody = {"send": lambda *message: None, "ended": lambda job: None}
     return lambda limits: Jobs(tmp_path, start, limits, service_messages.Timing(), **nobody)
 
 
+def submitted(jobs: Jobs, token: str) -> Job:
+    photos = (service_messages.PhotoHeader("a", 5),)
+    return jobs.submit(b"a", service_messages.Submit(token=token, photos=photos), [memoryview(b"photo")])
+
+
 def finished(jobs: Jobs, token: str, now: float) -> None:
     """Run a job to its end, with ten bytes as its result."""
-    photo = memoryview(b"photo")
-    job = jobs.submit(
-        b"a", service_messages.Submit(token=token, photos=(service_messages.PhotoHeader("a", 5),)), [photo]
-    )
+    job = submitted(jobs, token)
+    jobs.maintain(now)
+    said(jobs, "ready", now, memory=0)
     jobs.maintain(now)
     Path(job.task.result).write_bytes(b"r" * 10)
-    jobs.on_worker_event(1, service_messages.pack({"type": "done"}), now)
+    said(jobs, "done", now)
     assert job.finished == now and job.error is None and os.listdir(job.folder) == ["result"]
+
+
+def said(jobs: Jobs, kind: str, now: float = 0.0, **fields: Any) -> None:
+    """An event of the last worker that was started."""
+    jobs.on_worker_event(generations[-1], service_messages.pack({"type": kind, **fields}), now)
+
+
+def test_a_worker_that_dies_idle_again_and_again_is_given_up(make_jobs: Callable[..., Jobs]) -> None:
+    """It was started anew for ever, as each one had become ready."""
+    store = make_jobs(service_messages.Limits())
+    for second in range(100):
+        store.maintain(second)
+        said(store, "ready", second, memory=0)
+        said(store, "ended", second, exit_code=7)
+    assert len(generations) == jobs.MOST_EARLY_DEATHS
+    job = submitted(store, "next")
+    store.maintain(100)
+    assert len(generations) == jobs.MOST_EARLY_DEATHS + 1
+    said(store, "ready", 100, memory=0)
+    said(store, "ended", 100, exit_code=7)  # before the job reaches it
+    assert job.error and job.error.code == "worker_died" and "4 times in a row" in job.error.sentence
+    late = submitted(store, "later")
+    store.maintain(200)
+    said(store, "ready", 200, memory=0)
+    store.maintain(201)
+    assert late.started == 201
+
+
+def test_a_worker_that_says_why_it_is_broken_and_hangs(make_jobs: Callable[..., Jobs]) -> None:
+    job = submitted(store := make_jobs(service_messages.Limits()), "waits")
+    store.maintain(0.0)
+    said(store, "broken", code="missing_part", sentence="A part is missing.", advice="")
+    store.maintain(store._timing.worker_start + 1)
+    assert job.error and job.error.sentence == "A part is missing."
+
+
+def test_errors_of_the_server_itself_have_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(*_: object) -> None:
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    store = Jobs(tmp_path, fault, service_messages.Limits(), service_messages.Timing(), fault, lambda job: None)
+    job = submitted(store, "waits")
+    store.maintain(0.0)
+    assert job.error and job.error.code == "internal" and "cannot be started" in job.error.sentence
+    answers: list[Any] = []
+    with Server(ServerSettings(tmp_path / "likeness")) as server:
+        monkeypatch.setattr(server, "_send", lambda identity, header, *_, **__: answers.append(header))
+        monkeypatch.setattr(server, "_welcome", fault)
+        server._take_message(b"a", [zmq.Frame(b'{"type": "hello", "protocol": 2, "request": "1"}')], 0.0)
+    (answer,) = answers
+    assert (answer["code"], answer["request"]) == ("internal", "1") and "could not handle" in answer["sentence"]
 
 
 def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[service_messages.Limits], Jobs]) -> None:
