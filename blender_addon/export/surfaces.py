@@ -208,7 +208,7 @@ def _by_vertex(
         texels, means = covered_texels(uv, values_of(part)[corners][..., None], side)
         picture[texels] = means
         covered.append(texels)
-    texels = np.unique(np.concatenate(covered))
+    texels = np.concatenate(covered)
     grow(picture, side, texels, texels, GUTTER)
     return picture.reshape(side, side, 1)
 

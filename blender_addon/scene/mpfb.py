@@ -123,8 +123,8 @@ def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, 
     known[texels], free[taken] = True, False
     last = texels
     for _ in range(rings):
-        around = np.unique(_neighbours(last, side))
-        new = around[free[around] & ~known[around]]
+        around = _neighbours(last, side)
+        new = np.unique(around[free[around] & ~known[around]])
         near = _neighbours(new, side)
         counts = known[near].astype(picture.dtype)[..., None]
         picture[new] = (picture[near] * counts).sum(axis=0) / counts.sum(axis=0)

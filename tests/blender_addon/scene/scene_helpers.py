@@ -72,12 +72,10 @@ def baked_pixels(bpy, head, kind: str, size: int) -> np.ndarray:
     bpy.ops.object.select_all(action="DESELECT")
     head.select_set(True)
     bpy.context.view_layer.objects.active = head
-    others = [other for other in bpy.data.objects if other is not head and not other.hide_render]
-    for other in others:  # a bake of the skin alone needs none of them, and prepares all that it could meet
-        other.hide_render = True
+    for other in bpy.data.objects:  # a bake prepares all that it could meet, and evaluates hair that it does not render
+        other.hide_render = other is not head
+    head.material_slots[0].material.cycles.emission_sampling = "NONE"  # its triangles are no lamps: a second a bake
     bpy.ops.object.bake(type=kind, margin=0)
-    for other in others:
-        other.hide_render = False
     pixels = np.empty(4 * size * size, np.float32)
     target.image.pixels.foreach_get(pixels)
     tree.nodes.remove(target)

@@ -39,8 +39,8 @@ def test_vertices_say_how_rough_their_skin_is(bpy: ModuleType, message: HeadMess
         assert found[name] == pytest.approx(expected, abs=0.02), name
 
 
-def test_the_skin_is_as_rough_as_its_vertices_say(bpy: ModuleType, message: HeadMessage) -> None:
-    head = tags.part_object(import_head(decode_result(*message.copy()), bpy.context), "head")
+def test_the_skin_is_as_rough_as_its_vertices_say(bpy: ModuleType, result: HeadResult) -> None:
+    head = tags.part_object(import_head(replace(result, hair=None), bpy.context), "head")
     nodes = head.material_slots[0].material.node_tree.nodes
     shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
     assert shader.inputs["Roughness"].links[0].from_node == nodes[ROUGHNESS]
