@@ -104,12 +104,12 @@ def choose_groom(
     both = [change(one) for groom in grooms for one in ([groom, mirrored(groom)] if _has_sides(groom) else [groom])]
     told = [_told(groom, kind) for groom in both]
     likely = np.argsort(np.negative(told), kind="stable")[: len(both) if kind is None else _LIKELY]
-    starts = each(lambda k: _judged(head, small, _start(both[k], line), told[k]).fit, likely)
-    best: dict[str, GroomFit] = {}
-    for fit in sorted(starts, key=lambda fit: -fit.score):  # one of a mirrored pair, and of those that differ by ties
-        best.setdefault(fit.groom.name if fit.groom.kind["tied"] == "no" else "tied", fit)
+    starts = each(lambda k: _judged(head, small, _start(both[k], line), told[k]), likely)
+    best: dict[str, _Judged] = {}
+    for one in sorted(starts, key=lambda one: -one.fit.score):  # of a mirrored pair, and of those that differ by ties
+        best.setdefault(one.fit.groom.name if one.fit.groom.kind["tied"] == "no" else "tied", one)
     tried = list(best.values())[:_BEST]
-    fits = each(lambda fit: _deformed(head, small, fit, _told(fit.groom, kind), shortest), tried)
+    fits = each(lambda one: _deformed(head, small, one, _told(one.fit.groom, kind), shortest), tried)
     return max(fits, key=lambda fit: fit.score)
 
 
@@ -299,15 +299,14 @@ def _line_error(lines: np.ndarray, drawn: _Drawn, view: _Small) -> float:
     return 0.5 * float(1 - alike.sum() / (clear.sum() + _FEW))
 
 
-def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float, shortest: float) -> GroomFit:
+def _deformed(head: GroomHead, views: Sequence[_Small], judged: _Judged, told: float, shortest: float) -> GroomFit:
     """The fit after ``_STEPS`` Gauss-Newton steps of hairline, lengths and shells; the best of them."""
-    groom, cells = fit.groom, ANGLES * len(HEIGHTS)
+    fit, groom, cells = judged.fit, judged.fit.groom, ANGLES * len(HEIGHTS)
     count = len(groom.hairline)
     prior = _prior(count, groom.shape["zone"]["hang"] > 0)
     start = fit.hairline[:, 1].copy()
     state, best = np.zeros(2 * cells + count), fit
     fixed = fit.hairline[:, 1] != groom.hairline[:, 1]
-    judged = _judged(head, views, fit, told)
     for _ in range(_STEPS):
         system, right = prior.copy(), -prior @ state
         for more, residual in _outline_rows(head, views, judged):
