@@ -66,7 +66,7 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
     with sigterm_as_interrupt(), OutputFolder(arguments.out) as folder:
         from backend.photos.reading import start_reading  # takes seconds
 
-        start_reading(len(photos) + (mesh is not None))
+        start_reading(len(photos) + (mesh is not None), *([] if mesh is None else ["trimesh"]))
         check_device(arguments.device)
         sources = as_sources(photos, arguments.photos)
         sources += [] if mesh is None else [PhotoSource.from_path(mesh)]

@@ -35,8 +35,8 @@ class Decoder(LimitedProcess):
     Raises ``OSError`` if the system cannot start another process.
     """
 
-    def __init__(self) -> None:
-        super().__init__("backend.photos.decoding")
+    def __init__(self, *ahead: str) -> None:
+        super().__init__("backend.photos.decoding", *ahead)
 
     @property
     def usable(self) -> bool:
@@ -120,14 +120,14 @@ class _Idle:
         self._lock = threading.Lock()
         self._decoders: list[Decoder] = []
 
-    def take(self) -> Decoder:
-        """An idle decoder, or a new one."""
+    def take(self, *ahead: str) -> Decoder:
+        """An idle decoder, or a new one that imports modules ``ahead``."""
         with self._lock:
             while self._decoders:
                 decoder = self._decoders.pop()
                 if decoder.usable:
                     return decoder
-        return Decoder()
+        return Decoder(*ahead)
 
     def return_to_pool(self, decoder: Decoder) -> None:
         """Return a decoder to the pool if it is still usable."""
@@ -148,9 +148,9 @@ idle = _Idle()
 atexit.register(idle.close)
 
 
-def start_reading(count: int) -> None:
-    """Start the decoders for ``count`` photos in advance, so that the first ones need not wait; returns at once."""
-    for decoder in [idle.take() for _ in range(min(count, READING.most_decoders, usable_cores()))]:
+def start_reading(count: int, *ahead: str) -> None:
+    """Start the decoders for ``count`` files, and modules that they need, so that none need wait; returns at once."""
+    for decoder in [idle.take(*ahead) for _ in range(min(count, READING.most_decoders, usable_cores()))]:
         idle.return_to_pool(decoder)
 
 
