@@ -10,7 +10,7 @@ from .many import run as many_run
 from .operators import backend, corrections, face_keys, head, photos, reconstruct, transfer, transfer_keys
 from .scene.hair import show_hairs
 from .settings import preferences, properties
-from .ui import keys_panel, panel, pictures, transfer_panel
+from .ui import keys_panel, many_panel, panel, pictures, transfer_panel
 
 _WITH_CLASSES = (
     photos,
@@ -25,6 +25,7 @@ _WITH_CLASSES = (
     many_run,
     preferences,
     panel,
+    many_panel,
     keys_panel,
     transfer_panel,
 )

@@ -11,11 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
+from backend.batch.engine import Engine
 from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
 from backend.batch.records import Outcome
 from backend.batch.report import BatchProgress, BatchTable, say
-from backend.batch.workers import Engine, LocalWorker, WorkerNeeds, local_rooms, worker_needs
+from backend.batch.workers import LocalWorker, WorkerNeeds, local_rooms, worker_needs
 from backend.command_line.terminal import check_device, counted, format_seconds, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, hidden_name

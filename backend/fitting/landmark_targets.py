@@ -287,19 +287,13 @@ def _label_border(
 
 
 def _outline_targets(
-    template: Template,
-    model: LandmarkModel,
-    face: PhotoFace,
-    parameters: PhotoParameters,
-    identity: np.ndarray,
-    stage: LandmarkStage,
+    template: Template, model: LandmarkModel, face: PhotoFace, mesh: np.ndarray, camera: Camera, stage: LandmarkStage
 ) -> PointTargets:
     """Targets across the outlines of jaw, cheeks and ears in the photo's labels."""
-    posed, camera = _posed(template, parameters, identity), parameters.camera()
-    seen, count = label_outline(template, model, face, posed, camera), model.nuisance_size
+    seen, count = label_outline(template, model, face, mesh, camera), model.nuisance_size
     errors = np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND)
     found = _across(model.row_points, seen, errors, face, stage.outline_fraction, count)
-    for ear in label_ears(model, face, posed, camera):
+    for ear in label_ears(model, face, mesh, camera):
         errors = np.tile(EAR_OUTLINE, (len(ear.points), 1))
         found = PointTargets.joined(found, _across(model.ear_rim, ear, errors, face, stage.ear_fraction, count))
     return found
@@ -421,10 +415,10 @@ def landmark_targets(
     Corrected landmarks have the place that they were given; masked landmarks have no weight.
 
     ``beside`` : factor on the detector's landmarks beside the net's."""
-    kinds = []
+    kinds, mesh = [], _posed(template, parameters, identity)
     by_net = face.surface is not None and model.surface_errors is not None
     if beside > 0.0 or not by_net:
-        detected = _detector_targets(template, model, face, parameters, identity, stage)
+        detected = _detector_targets(template, model, face, parameters, identity, mesh, stage)
         detected = replace(detected, information=(beside if by_net else 1.0) * detected.information)
         order = np.concatenate([model.landmarks, model.outline])
         kinds.append((detected.with_nuisance(0, model.nuisance_size), order))
@@ -442,7 +436,7 @@ def landmark_targets(
     if face.corrected is not None:
         found = PointTargets.joined(found, _ear_targets(model, face))
     if stage.outline_fraction > 0.0:
-        found = PointTargets.joined(found, _outline_targets(template, model, face, parameters, identity, stage))
+        found = PointTargets.joined(found, _outline_targets(template, model, face, mesh, parameters.camera(), stage))
     teeth = _teeth_targets(template, model, face, parameters)
     return found if teeth is None else PointTargets.joined(found, teeth)
 
@@ -479,11 +473,11 @@ def _detector_targets(
     face: PhotoFace,
     parameters: PhotoParameters,
     identity: np.ndarray,
+    mesh: np.ndarray,
     stage: LandmarkStage,
 ) -> PointTargets:
     scale = detector_model.face_scale(face.landmarks)
     embedding, head = template.landmarks478, template.head
-    mesh = _posed(template, parameters, identity)
     facing = _facing(template, model, mesh, parameters.camera())
 
     # Fixed landmarks: isotropic, less trusted where the surface turns away.

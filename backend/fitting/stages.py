@@ -314,11 +314,17 @@ def _detected_opening(
     targets: solver.PointTargets,
     weights: solver.SolverWeights,
 ) -> PhotoParameters:
+    """Parameters with the gaps between the edges that the photo shows; the shut mouth's where it is nearly shut."""
     edges = model.points.take(np.searchsorted(model.landmarks, opening.lower + opening.upper))
-    wanted = _target_gaps(opening, edges, model, face, parameters, identity)
-    deviation = np.hypot(
-        targeting.GAP_PERCENT / 100.0 * detector_model.face_scale(face.landmarks), targeting.GAP_PIXELS
-    )
+    scale = detector_model.face_scale(face.landmarks)
+    bias, *_ = detector_model.expected_errors(model.detector, parameters, scale)
+    straight = face.landmarks[:, :2].astype(np.float64) - bias
+    wanted = straight[list(opening.lower)] - straight[list(opening.upper)]  # (N, 2) pixels
+    if opening.shut_at_rest:
+        shut, _ = _gaps(edges, replace(parameters, expression=np.zeros_like(parameters.expression)), identity)
+        down = detector_model.upright_axes(parameters.rotation)[:, 1]
+        wanted = shut if np.median((wanted - shut) @ down) < SHUT_PERCENT / 100.0 * scale else wanted
+    deviation = np.hypot(targeting.GAP_PERCENT / 100.0 * scale, targeting.GAP_PIXELS)
     keys = opening.keys
     held = _information_root(keys, parameters, identity, targets, weights)
     start = now = parameters.expression
@@ -330,26 +336,6 @@ def _detected_opening(
         now = now.copy()
         now[keys] = np.clip(now[keys] + step, 0.0, 1.0)
     return replace(parameters, expression=now)
-
-
-def _target_gaps(
-    opening: _Opening,
-    edges: SurfacePoints,
-    model: targeting.LandmarkModel,
-    face: PhotoFace,
-    parameters: PhotoParameters,
-    identity: np.ndarray,
-) -> np.ndarray:
-    """(N, 2) pixels from upper to lower edge in the photo; the shut mouth's where it is nearly shut."""
-    scale = detector_model.face_scale(face.landmarks)
-    bias, *_ = detector_model.expected_errors(model.detector, parameters, scale)
-    straight = face.landmarks[:, :2].astype(np.float64) - bias
-    apart = straight[list(opening.lower)] - straight[list(opening.upper)]
-    if not opening.shut_at_rest:
-        return apart
-    shut, _ = _gaps(edges, replace(parameters, expression=np.zeros_like(parameters.expression)), identity)
-    down = detector_model.upright_axes(parameters.rotation)[:, 1]
-    return shut if np.median((apart - shut) @ down) < SHUT_PERCENT / 100.0 * scale else apart
 
 
 def _gaps(edges: SurfacePoints, parameters: PhotoParameters, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -293,7 +293,7 @@ class Jobs:
             self._finish(job, now, job.cancelled)
         elif job.stop_by is None:
             job.stop_by = now + self._timing.cancel_grace
-            self._tell_worker(cancel=True)
+            self.tell_worker(cancel=True)
 
     def received(self, job: Job) -> None:
         """Delete a finished job's result; the worker still makes hair and texture of its head."""
@@ -304,13 +304,10 @@ class Jobs:
         """Delete a finished job, its result and all that the worker keeps of it."""
         shutil.rmtree(job.folder, ignore_errors=True)
         del self._jobs[job.task.token]
-        self._tell_worker(token=job.task.token)
+        self.tell_worker(token=job.task.token)
 
-    def forget_heads(self) -> None:
-        """Let the worker forget what it keeps of all jobs."""
-        self._tell_worker()
-
-    def _tell_worker(self, **instruction: Any) -> None:
+    def tell_worker(self, **instruction: Any) -> None:
+        """Send an ``Instruction`` where there is a worker; an empty one lets it forget all heads."""
         if self._worker is not None:
             self._worker.send(**instruction)
 
@@ -385,14 +382,13 @@ class Jobs:
 
     def _end_worker(self) -> None:
         """Kill the worker and ignore its further messages."""
-        if self._worker is not None:
-            self._worker.kill()
+        self.kill_worker()
         self._worker = self._current = None
 
     def _run(self, job: Job, now: float) -> None:
         self._current, job.started, self._early_deaths = job, now, 0
         job.time = TimeLeft(TRANSFER_SHARES if job.is_transfer else SHARES, now)
-        self._tell_worker(task=job.task)
+        self.tell_worker(task=job.task)
 
     def _repeat_progress(self, now: float) -> None:
         """Send progress of the running job, or of the next one while models load, at least once per heartbeat."""

@@ -186,7 +186,7 @@ class Server(AbstractContextManager):
 
     def _forget_heads(self) -> None:
         if self._seen is not None:
-            self._jobs.forget_heads()
+            self._jobs.tell_worker()
             self._seen = None
 
     def _maintain(self, identity: bytes, connection: Connection, now: float) -> None:

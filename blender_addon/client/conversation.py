@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ..errors import AddonError
@@ -72,7 +71,7 @@ def client_keys(folder: Path) -> KeyPair:
         raise AddonError(sentence, "Delete it, and a new one is made.", "keys") from error
 
 
-def pyzmq() -> ModuleType:
+def pyzmq() -> Any:
     """The module ``zmq``. Raises ``AddonError`` ``no_zmq`` if it cannot be loaded."""
     try:
         import zmq

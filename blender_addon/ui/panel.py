@@ -1,10 +1,10 @@
-"""The tab's main panels: photos, options, the button, progress, the finished head; *Many People*; the status bar.
+"""The tab's main panels: photos, options, the button, progress, the finished head; the status bar.
 
 Begin with ``MainPanel.draw``, then ``HeadPanel`` and what belongs to it. ``registration.py`` registers the classes of
-``bpy.types`` in the order of the file; keys are in ``keys_panel.py``, expressions in ``transfer_panel.py``. A button
-names its operator, which is in ``operators``. Three things are called ``likeness``: the scene's are the options of the
-next head, a collection's the wishes for this head, the window manager's those sliders of the head that the backend
-obeys at once.
+``bpy.types`` in the order of the file; keys are in ``keys_panel.py``, expressions in ``transfer_panel.py``, *Many
+People* in ``many_panel.py``. A button names its operator, which is in ``operators``. Three things are called
+``likeness``: the scene's are the options of the next head, a collection's the wishes for this head, the window
+manager's those sliders of the head that the backend obeys at once.
 """
 
 import bpy
@@ -12,7 +12,6 @@ import bpy
 from .. import installer
 from ..errors import AddonError
 from ..identity import PACKAGE
-from ..many import run
 from ..objects import tags
 from ..objects.meshes import is_sculpted
 from ..objects.tags import active_mesh, cameras_by_photo, copy_words
@@ -37,8 +36,7 @@ TEXT_BESIDE_PHOTO = 0.7
 PREVIEW_SCALE = 10
 """Height of the picture of the head in progress, in buttons."""
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
-STATE_ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}
-"""Of photos in the last reconstruction; of people in *Many People*."""
+"""Of photos in the last reconstruction."""
 
 
 class SidebarPanel:
@@ -479,59 +477,6 @@ def _backend_problem(context: bpy.types.Context) -> AddonError | None:
 def _looks_through_camera(context: bpy.types.Context) -> bool:
     space = context.space_data  # context.region_data is None while the sidebar is drawn
     return space is not None and space.type == "VIEW_3D" and space.region_3d.view_perspective == "CAMERA"
-
-
-LIBRARY_WORDS = (
-    "Add the chosen folder under Preferences > File Paths > Asset Libraries, then drag heads out of the Asset Browser."
-)
-
-
-class PeopleList(bpy.types.UIList):
-    """One row per person: thumbnail, name, number of photos, state."""
-
-    bl_idname = "LIKENESS_UL_people"
-
-    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
-        thumbnail = photo_icon(item.first)
-        row = layout.row(align=True)
-        shown = {"icon_value": thumbnail} if thumbnail else {"icon": "USER"}
-        row.label(text=f"{item.name} ({item.photos})", **shown)
-        row.label(text="", icon=STATE_ICONS[item.state])
-
-
-class ManyPanel(ClosedPanel, bpy.types.Panel):
-    """Many people, one after the other."""
-
-    bl_label = "Many People"
-    bl_order = 10
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, many = self.layout, context.scene.likeness_many
-        layout.operator("likeness.choose_people", icon="FILE_FOLDER")
-        if not len(many.people):
-            draw_wrapped(layout, "A folder that has a folder of photos for each person.", icon="INFO")
-            return
-        layout.template_list(PeopleList.bl_idname, "", many, "people", many, "active", rows=5, maxrows=5)
-        states = [person.state for person in many.people]
-        counted = [f"{states.count(state)} {state.lower()}" for state in STATE_ICONS if state in states]
-        layout.label(text=", ".join(counted))
-        if 0 <= many.active < len(many.people) and many.people[many.active].sentence:
-            draw_wrapped(layout, many.people[many.active].sentence)
-        column = layout.column(align=True)
-        column.prop(many, "apart")
-        column.prop(many, "library")
-        if many.apart or many.library:
-            draw_wrapped(layout, LIBRARY_WORDS, icon="ASSET_MANAGER")
-        row = layout.row(align=True)
-        if run.current() is None:
-            row.operator("likeness.reconstruct_many", icon="USER")
-            row.operator("likeness.try_again", icon="FILE_REFRESH", text="")
-        else:
-            row.operator("likeness.stop_many", icon="CANCEL")
-            if run.is_writing():
-                layout.label(text="Writing the assets", icon="FILE_TICK")
-        if run.last_words():
-            draw_wrapped(layout, run.last_words(), icon="ERROR")
 
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)

@@ -24,7 +24,7 @@ from blender_addon.operators import photos as operators
 from blender_addon.protocol.result import HeadResult
 from blender_addon.runner import JobView, Phase
 from blender_addon.session import Job, session
-from blender_addon.ui.panel import ManyPanel
+from blender_addon.ui.many_panel import ManyPanel
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def time_panels(tools: Any) -> dict[str, list[float]]:
 
         return drawing
 
-    modules = ("ui.panel", "ui.keys_panel", "ui.transfer_panel")
+    modules = ("ui.panel", "ui.many_panel", "ui.keys_panel", "ui.transfer_panel")
     for cls in (cls for name in modules for cls in tools.addon("registration").classes_of(tools.addon(name))):
         if issubclass(cls, bpy.types.Panel):
             cls.draw = timed(cls, cls.draw)

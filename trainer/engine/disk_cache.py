@@ -140,6 +140,10 @@ class PreparedSet:
         except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files
             raise SetError(f"{path} is damaged.", "Delete it and prepare the set again.") from error
 
+    def samples(self, most: int) -> Iterator[dict[str, np.ndarray]]:
+        """The first ``most`` items' arrays (0: all)."""
+        return map(self.sample, self.keys[: most or None])
+
     def photo(self, name: str) -> Path:
         """A photo of the set; raises ``LeftOut`` where it is not below the set's folder."""
         root = Path(self.card["root"])

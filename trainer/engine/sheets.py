@@ -4,12 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
 CAPTION_HEIGHT = 16
 """Pixels."""
+SHOWN = 6
+"""A sheet of a prepared set shows so many entries, the first; those without a face are skipped."""
+TILE = 128
+NO_TRUTH = np.full((TILE, TILE, 3), 127, np.uint8)
+"""In the sheet's last column."""
 
 
 def sheet(rows: Sequence[Sequence[Any]], captions: Sequence[str] = ()) -> np.ndarray:
@@ -48,6 +54,13 @@ def to_pixels(picture: torch.Tensor) -> np.ndarray:
         raise ValueError(f"a picture is (3, H, W), not {tuple(picture.shape)}")
     scaled = picture.detach().float().clamp(0, 1).mul(255).round()
     return scaled.permute(1, 2, 0).to("cpu").numpy().astype(np.uint8)
+
+
+def tile(picture: np.ndarray | torch.Tensor) -> np.ndarray:
+    """(T, T, 3) uint8 of a picture, uint8 or (3, H, W) in [0, 1]."""
+    if isinstance(picture, torch.Tensor):
+        picture = (picture.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+    return cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], size: tuple[int, int] = (360, 180)) -> np.ndarray:

@@ -1,12 +1,11 @@
 """``python -m trainer evaluate hair`` (``run``): hair that is fitted without one photo, compared with that photo; with
-``--kind`` the reader of the hair's kind, compared with labels by eye.
+``--kind`` the reader of the hair's kind (``trainer/portraits/hair_kind.py``).
 
 A view is a ``HairView``, one photo's evidence on hair. A look is the photos of a person with the same hair, and its
 leading one the photo that decides (``backend/hair/look.py``). Begin with ``held_out_hair``.
 """
 
 import argparse
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,17 +26,13 @@ from backend.hair.groom.description import load_grooms
 from backend.hair.groom.dress import groom_strands
 from backend.hair.hair_strands import HairStrands, resampled_to
 from backend.hair.hair_views import BEHIND, HairView, closed_head, hair_views
-from backend.models.hair_kind import kind_reader
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
-from trainer.portraits.hair_kind import balanced_accuracy, read_kinds
+from trainer.portraits.hair_kind import JUDGED_PATH, kind_figures, read_kinds
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
-KIND_LABELS = Path(__file__).with_name("hair_kinds.csv")
-"""Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
-nothing is fitted to them."""
 _PIECES = 6
 """Points per segment of a drawn hair, closer together than a view's pixels."""
 _HAIRS = 8000
@@ -247,35 +242,12 @@ def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.
     return inside
 
 
-def kind_figures(photos: Path) -> dict[str, float]:
-    """Of the labelled photos, read one by one: ``kind.FIELD`` the balanced accuracy, ``kind.FIELD.commonest`` the share
-    of the commonest value, ``kind.FIELD.LABEL.FOUND`` shares of what is found, and ``kind.calibration`` by how much
-    probabilities differ from how often they are right (expected error, tenths). Raises ``LikenessError`` without the
-    net."""
-    reader, told = kind_reader(), read_kinds(KIND_LABELS)
-    if reader is None:
-        raise LikenessError("missing_part", "The net under the reader of hair is missing.", "Install Likeness again.")
-    kinds = {name: reader.read(face.pixels, face.labels) for name in told for face in found_faces([photos / name])[:1]}
-    figures: dict[str, float] = {}
-    sure: list[float] = []
-    right: list[bool] = []
-    for field in reader.heads:
-        names = [name for name in kinds if field in told[name]]
-        truth, found = np.array([(told[name][field], kinds[name].value(field)) for name in names]).T
-        figures[f"kind.{field}"], figures[f"kind.{field}.commonest"] = balanced_accuracy(truth, found)
-        for label in np.unique(truth):
-            each = Counter(found[truth == label].tolist())
-            figures |= {f"kind.{field}.{label}.{value}": n / each.total() for value, n in each.items()}
-        sure += [kinds[name].probability(field, value) for name, value in zip(names, found, strict=True)]
-        right += (truth == found).tolist()
-    tenth, off = (np.array(sure) * 10).astype(int), np.array(sure) - right
-    return figures | {"kind.calibration": float(sum(abs(off[tenth == k].sum()) for k in range(11)) / len(sure))}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
-    parser.add_argument("--kind", type=Path, help="folder of the photos of hair_kinds.csv: what is read of their hair")
+    parser.add_argument(
+        "--kind", type=Path, help="folder of the photos of judged_hair_kinds.csv: what is read of their hair"
+    )
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
     parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")
@@ -285,7 +257,9 @@ def run(arguments: argparse.Namespace, console: Console) -> Figures:
     """Flat figures ``hair.…`` over people, the same per person under ``person.NAME.``, or with ``--kind``
     ``kind.…``."""
     if arguments.kind:
-        return kind_figures(arguments.kind)
+        told = read_kinds(JUDGED_PATH)
+        faces = {name: face for name in told for face in found_faces([arguments.kind / name])[:1]}
+        return kind_figures(faces, told)
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
     if not folders:
         raise LikenessError("usage", "No people were given.", "Name folders of photos, or --kind FOLDER.")

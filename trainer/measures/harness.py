@@ -21,6 +21,7 @@ from backend.errors import LikenessError
 from backend.models.registry import current_stamp
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoSource
+from backend.photos.faces import Window, face_square, landmarks_of_largest
 from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.engine.contracts import Source
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, write_bytes
@@ -31,6 +32,8 @@ Case = TypeVar("Case")
 Model = TypeVar("Model")
 Figures = dict[str, float | str]
 
+OURS = "ours"
+"""Beginning of our model's row in a paper's table, in whose place ``sets/tables.py`` puts an ablation's name."""
 CASES = ("person.", "head.", "drawn.person.")
 """Prefixes of figures of one case, which the table leaves out."""
 
@@ -68,6 +71,12 @@ def found_faces(photos: Sequence[Path]) -> tuple[PhotoFace, ...]:
         if error.code != "no_face":
             raise
         return ()
+
+
+def face_window(picture: np.ndarray) -> Window | None:
+    """LAP's square around the largest face; None without a face."""
+    marks = landmarks_of_largest(picture)
+    return None if marks is None else face_square(marks)
 
 
 def trained_or_none(load: Callable[[Path | None], Model], folder: Path | None) -> Model | None:

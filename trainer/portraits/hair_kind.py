@@ -1,5 +1,6 @@
-"""Train the reader of the hair's kind (``python -m trainer hair-kind COLLECTION ... --out FILE``) on prepared portraits
-that were labelled by eye (``hair_kinds.csv``); cross-validated figures are printed.
+"""The reader of the hair's kind: its training (``python -m trainer hair-kind COLLECTION ... --out FILE``) on prepared
+portraits that were labelled by eye (``hair_kinds.csv``), with cross-validated figures, and its figures on photos that
+somebody else labelled (``judged_hair_kinds.csv``, ``python -m trainer evaluate hair --kind``).
 """
 
 import argparse
@@ -15,13 +16,17 @@ from scipy.optimize import minimize
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import write_tensors
-from backend.models.hair_kind import FIELDS, UNSURE, kind_features, mirrored_values
+from backend.models.hair_kind import FIELDS, UNSURE, kind_features, kind_reader, mirrored_values
 from backend.models.registry import PARSING_OPINION
+from backend.photos.collection import PhotoFace
 from trainer.portraits.collection import open_cache
 
 Head = tuple[tuple[str, ...], np.ndarray, np.ndarray]
 """Values of a field, and weights (F, V) and bias (V,) of their scores."""
 KINDS_PATH = Path(__file__).parent / "hair_kinds.csv"
+JUDGED_PATH = KINDS_PATH.with_name("judged_hair_kinds.csv")
+"""Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
+nothing is fitted to them."""
 _LEAST, _JUDGED = 5, 4
 """Portraits of a value below which it is not learnt, and not judged: of three people each is a third."""
 _RANK, _RIDGE, _FOLDS, _BATCH = 160, 1.0, 5, 32
@@ -52,6 +57,31 @@ def balanced_accuracy(truth: np.ndarray, found: np.ndarray) -> tuple[float, floa
     values = [mask for mask in (truth == value for value in np.unique(truth)) if mask.sum() >= _JUDGED]
     right = [float((found[one] == truth[one]).mean()) for one in values]
     return float(np.mean(right)), max(float(one.mean()) for one in values)
+
+
+def kind_figures(faces: Mapping[str, PhotoFace], told: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """Of faces by file, read one by one, and what is ``told`` of them by eye: ``kind.FIELD`` the balanced accuracy,
+    ``kind.FIELD.commonest`` the share of the commonest value, ``kind.FIELD.LABEL.FOUND`` shares of what is found, and
+    ``kind.calibration`` by how much probabilities differ from how often they are right (expected error, tenths).
+    Raises ``LikenessError`` without the net."""
+    reader = kind_reader()
+    if reader is None:
+        raise LikenessError("missing_part", "The net under the reader of hair is missing.", "Install Likeness again.")
+    kinds = {name: reader.read(face.pixels, face.labels) for name, face in faces.items()}
+    figures: dict[str, float] = {}
+    sure: list[float] = []
+    right: list[bool] = []
+    for field in reader.heads:
+        names = [name for name in kinds if field in told[name]]
+        truth, found = np.array([(told[name][field], kinds[name].value(field)) for name in names]).T
+        figures[f"kind.{field}"], figures[f"kind.{field}.commonest"] = balanced_accuracy(truth, found)
+        for label in np.unique(truth):
+            each = Counter(found[truth == label].tolist())
+            figures |= {f"kind.{field}.{label}.{value}": n / each.total() for value, n in each.items()}
+        sure += [kinds[name].probability(field, value) for name, value in zip(names, found, strict=True)]
+        right += (truth == found).tolist()
+    tenth, off = (np.array(sure) * 10).astype(int), np.array(sure) - right
+    return figures | {"kind.calibration": float(sum(abs(off[tenth == k].sum()) for k in range(11)) / len(sure))}
 
 
 def fit_logistic(x: np.ndarray, y: np.ndarray, count: int, even: bool, ridge: float = _RIDGE) -> np.ndarray:

@@ -19,14 +19,14 @@ from backend.models.learned_basis.network import LANDMARKS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import LeftOut, PreparedSet, SetError
+from trainer.engine.sheets import SHOWN, tile
 from trainer.measures.estimate import Estimate, Variant, as_estimate, fitted
-from trainer.measures.harness import found_faces
+from trainer.measures.harness import OURS, face_window, found_faces
 from trainer.measures.metrics import refine_alignment, scan_to_mesh
 from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
 from trainer.methods.learned_basis.start import encode_again, lip_pictures
 from trainer.portraits.collection import CacheSettings, portrait_of
 from trainer.sets.annotated import frame_of, pixels_of
-from trainer.sets.measure_depth import OURS, SHOWN, face_window, samples, tile
 from trainer.sets.scans import FRAMES
 
 METRES_TO_MM = 1000.0
@@ -153,7 +153,7 @@ def micc(method: str, folder: Path | None, data: PreparedSet, most: int, sheet: 
     kinds = (OURS, "ours, three views", "ours, each frame", MEAN)
     rows: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in conditions} for kind in kinds}
     zero = np.zeros((load_template().head.vertex_stop, 3))
-    for sample in samples(data, most):
+    for sample in data.samples(most):
         for condition in conditions:
             names = [str(p) for p, g in zip(sample["photos"], sample["groups"], strict=True) if g.lower() == condition]
             names = [name for name in names if reconstruct.find(name) is not None]
@@ -181,7 +181,7 @@ def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Ro
     encode, find = encoder(folder, "learned_basis"), PhotoFinder(data)
     rows: dict[str, list[float]] = {OURS: [], MEAN: []}
     zero = np.zeros((load_template().head.vertex_stop, 3))
-    for sample in samples(data, most):
+    for sample in data.samples(most):
         face = find(str(sample["photos"][0]))
         errors = (np.nan, np.nan)
         if face is not None:
@@ -221,7 +221,7 @@ def lips(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows
     network, rows = BasisModel.load(folder).network, []
     wanted = []
     size = network.config.size
-    for sample in samples(data, most):
+    for sample in data.samples(most):
         batch, window = face_batch(sample["picture"], size, False), face_window(sample["picture"])
         if batch is None or window is None:
             continue
@@ -257,7 +257,7 @@ def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: lis
     network, rows = BasisModel.load(folder).network, []
     cage, size = network.bases.surface.cage, network.config.size
     skin = network.bases.surface.face[:cage] > 0.5
-    for sample in samples(data, most):
+    for sample in data.samples(most):
         if not str(sample["groups"][0]).startswith("NE"):
             continue
         try:
@@ -282,7 +282,7 @@ def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
     errors: dict[str, list[float]] = {OURS: [], MEAN: []}
     yaws = []
     with tempfile.TemporaryDirectory() as scratch:
-        for number, sample in enumerate(samples(data, most)):
+        for number, sample in enumerate(data.samples(most)):
             path = Path(scratch) / f"{number}.png"
             cv2.imwrite(str(path), sample["picture"][..., ::-1])
             face = next(iter(found_faces([path])), None)

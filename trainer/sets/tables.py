@@ -24,10 +24,9 @@ from trainer.engine.disk_cache import PreparedSet, SetError, open_prepared
 from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
 from trainer.measures.estimate import Estimate
-from trainer.measures.harness import trained_models
+from trainer.measures.harness import OURS, trained_models
 from trainer.measures.metrics import mean_interval
-from trainer.sets import measure_depth, measure_faces
-from trainer.sets.measure_depth import OURS
+from trainer.sets import measure_canonical, measure_faces
 from trainer.sets.scans import NowTest, write_obj
 
 PRINTED = True
@@ -57,9 +56,9 @@ SHAPES = (PaperTable("shapes.now", "now"), PaperTable("shapes.now", "now_test"),
 TABLES: Mapping[str, tuple[PaperTable, ...]] = {
     "product": (PaperTable("graph.micc", "micc", partial(measure_faces.micc, "product")), *SHAPES),
     "lap": (
-        PaperTable("lap.bfm", "bfm", measure_depth.depth_errors),
-        PaperTable("lap.3dfaw", "3dfaw", measure_depth.keypoint_depths, measure_depth.correlation_figures),
-        PaperTable("lap.celebamask", "celebamask", measure_depth.render_scores),
+        PaperTable("lap.bfm", "bfm", measure_canonical.depth_errors),
+        PaperTable("lap.3dfaw", "3dfaw", measure_canonical.keypoint_depths, measure_canonical.correlation_figures),
+        PaperTable("lap.celebamask", "celebamask", measure_canonical.render_scores),
     ),
     "learned_basis": (
         PaperTable("learned_basis.bu3dfe", "bu3dfe", measure_faces.bu3dfe),
@@ -214,7 +213,7 @@ def export_now(data: PreparedSet, most: int, neutral: Neutral, out: Path) -> tup
     Returns how many pictures there are, and how many have no face: NoW counts these as missing.
     """
     given = missing = 0
-    for sample in measure_depth.samples(data, most):
+    for sample in data.samples(most):
         for name in map(PurePosixPath, sample["photos"]):
             head = neutral(str(name))
             given += 1
@@ -236,7 +235,7 @@ def export_realy(data: PreparedSet, most: int, neutral: Neutral, out: Path) -> t
     given = missing = 0
     mean = measure_faces.shape_of(np.zeros((load_template().head.vertex_stop, 3)))
     more = []
-    for sample in measure_depth.samples(data, most):
+    for sample in data.samples(most):
         keypoints = sample["keypoints"]
         placed = fit_similarity(keypoints[list(ALIGNED_BY)], mean.marks[list(ALIGNED_BY)])
         more.append(placed.apply(keypoints[len(mean.marks) :]))

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from backend.batch.engine import Engine
 from backend.batch.make_head import Task
 from backend.batch.manifest import Person
 from backend.batch.records import Outcome
-from backend.batch.workers import Engine, LocalWorker, WorkerNeeds
+from backend.batch.workers import LocalWorker, WorkerNeeds
 from backend.errors import LikenessError
 from backend.models.registry import Stamp, current_stamp
 from backend.progress import ProgressReporter

@@ -5,14 +5,13 @@ import csv
 import numpy as np
 
 from backend.models.hair_kind import FIELDS
-from trainer.evaluate.hair import KIND_LABELS
-from trainer.portraits.hair_kind import KINDS_PATH, balanced_accuracy, fit_heads, read_kinds
+from trainer.portraits.hair_kind import JUDGED_PATH, KINDS_PATH, balanced_accuracy, fit_heads, read_kinds
 
 
 def test_labels_have_known_values_and_nobody_is_in_both_lists() -> None:
-    kinds, judged = read_kinds(), read_kinds(KIND_LABELS)
+    kinds, judged = read_kinds(), read_kinds(JUDGED_PATH)
     assert len(kinds) > 900 and len(judged) >= 147 and not set(kinds) & set(judged)
-    for path in (KINDS_PATH, KIND_LABELS):
+    for path in (KINDS_PATH, JUDGED_PATH):
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
         assert rows[0] == ["file", *FIELDS] and len({row[0] for row in rows}) == len(rows)

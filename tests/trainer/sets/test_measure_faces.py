@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from trainer.measures.estimate import Estimate
-from trainer.sets.measure_depth import _depth_errors, depth_correlation_sum
+from trainer.sets.measure_canonical import _depth_errors, depth_correlation_sum
 from trainer.sets.measure_faces import _iou, box_nme, by_yaw, micc_error, now_distances, three_views
 from trainer.sets.prepare import reader_of
 from trainer.sets.reader import listed

@@ -1,12 +1,11 @@
 """LAP's tables on prepared sets: ``depth_errors`` (BFM), ``keypoint_depths`` (3DFAW), ``render_scores`` (CelebAMask).
 
 ``tables.py`` calls the three, each a ``Measure`` as it says there: (model's folder, set, most entries, sheet's rows) ->
-row -> figure -> a value per entry. ``OURS``, ``SHOWN``, ``samples``, ``face_window`` and ``tile`` serve
-``measure_faces.py`` and ``tables.py``, too. LAP makes one face of all photos (aggregated) and then adapts it to each
+row -> figure -> a value per entry. LAP makes one canonical face of all photos (aggregated) and then adapts it to each
 (personalised).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,22 +19,17 @@ from backend.errors import LikenessError
 from backend.models.lap.apply import LapModel
 from backend.models.lap.canonical_face import render_face, shaded_surface, view_of
 from backend.models.lap.network import CanonicalMaps, LapNet, Scene
-from backend.photos.faces import Window, face_square, landmarks_of_largest
 from backend.rendering.camera import CanonicalCamera
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
 from trainer.engine.disk_cache import PreparedSet
+from trainer.engine.sheets import NO_TRUTH, SHOWN, tile
+from trainer.measures.harness import OURS, face_window
 from trainer.measures.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 
-OURS, AGGREGATED = "ours", "ours, before personalising"
-"""Rows of a table: of our model's personalised and aggregated face. A model's row begins with ``OURS``, in whose place
-``tables.py`` puts an ablation's name; other rows are the same for all models."""
-SHOWN = 6
-"""The sheet of pictures shows so many entries, the first; those without a face are skipped."""
-_TILE = 128
-NO_TRUTH = np.full((_TILE, _TILE, 3), 127, np.uint8)
-"""In the sheet's last column."""
+AGGREGATED = f"{OURS}, before personalising"
+"""Row of the aggregated face; ``OURS`` is that of the personalised one."""
 _FRONTAL_DEGREES = 15.0
 """3DFAW: faces within this yaw of their own keypoints count as frontal; the paper gives no figure."""
 _RIGHT_EYE, _LEFT_EYE = 36, 45
@@ -99,18 +93,6 @@ def resized(maps: Tensor, size: int) -> Tensor:
     return functional.interpolate(maps, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def samples(data: PreparedSet, most: int) -> Iterator[Mapping[str, np.ndarray]]:
-    """The set's first ``most`` samples (0: all)."""
-    for key in data.keys[: most or None]:
-        yield data.sample(key)
-
-
-def face_window(picture: np.ndarray) -> Window | None:
-    """LAP's square around the largest face; None without a face."""
-    marks = landmarks_of_largest(picture)
-    return None if marks is None else face_square(marks)
-
-
 def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
     """SIDE (scale-invariant depth error, times 100) and MAD (mean angle of normals, degrees) in the picture's view,
     over truth and prediction eroded by a pixel (Unsup3D).
@@ -123,7 +105,7 @@ def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list)
     """
     reader = LapReader(folder)
     size = reader.size
-    true = torch.cat([_reduced_depth(sample["depth"], size) for sample in samples(data, most)])
+    true = torch.cat([_reduced_depth(sample["depth"], size) for sample in data.samples(most)])
     mean = torch.where((true > 0).any(0), true.sum(0) / (true > 0).sum(0).clamp(min=1), 1.0)
     rows: dict[str, list[tuple[float, ...]]] = {
         OURS: [],
@@ -131,7 +113,7 @@ def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list)
         "constant depth": [],
         "mean of the true depths": [],
     }
-    for number, sample in enumerate(samples(data, most)):
+    for number, sample in enumerate(data.samples(most)):
         result, truth = reader(sample["picture"]), true[number : number + 1]
         known = eroded(truth > 0)
         rows[OURS].append(_depth_errors(result.surface.depth, truth, known & eroded(result.surface.mask)))
@@ -164,7 +146,7 @@ def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: li
     that are not found or not frontal."""
     reader = LapReader(folder)
     ours, true = [], []
-    for number, sample in enumerate(samples(data, most)):
+    for number, sample in enumerate(data.samples(most)):
         marks = sample["landmarks"].astype(np.float64)
         eyes = marks[_LEFT_EYE] - marks[_RIGHT_EYE]
         width = float(np.linalg.norm(eyes[:2]))
@@ -210,13 +192,13 @@ def render_scores(folder: Path | None, data: PreparedSet, most: int, sheet: list
     of the set's mean picture, which knows nobody."""
     reader = LapReader(folder)
     total, count = np.zeros((_EMBEDDED, _EMBEDDED, 3)), 0
-    for sample in samples(data, most):
+    for sample in data.samples(most):
         window = face_window(sample["picture"])
         if window is not None:
             total, count = total + window.cut(sample["picture"], _EMBEDDED), count + 1
     mean = (total / max(count, 1)).astype(np.uint8)
     rows: dict[str, list[tuple[float, float]]] = {OURS: [], "mean picture": []}
-    for sample in samples(data, most):
+    for sample in data.samples(most):
         window = face_window(sample["picture"])
         if window is None:
             for errors in rows.values():
@@ -248,10 +230,3 @@ def _cosine(first: np.ndarray, second: np.ndarray) -> float:
     if a is None or b is None:
         return float("nan")
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-
-def tile(picture: np.ndarray | Tensor) -> np.ndarray:
-    """(T, T, 3) uint8 of a picture, uint8 or (3, H, W) in [0, 1]."""
-    if isinstance(picture, Tensor):
-        picture = (picture.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
-    return cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_AREA)
