@@ -37,7 +37,7 @@ def connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
     """The connected parts of ``mask`` that touch ``anchor``."""
     count, index = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     touched = np.zeros(count, dtype=bool)
-    touched[np.unique(index[mask & anchor])] = True
+    touched[index[mask & anchor]] = True
     touched[0] = False
     return touched[index]
 

@@ -114,8 +114,8 @@ def _hands(face: PhotoFace, most: float) -> np.ndarray:
     """(H, W) bool parts of a photo's facial hair that differ from its skin by less than ``most``, CIELAB."""
     bearded = face.labels == FaceClass.FACIAL_HAIR
     count, part = cv2.connectedComponents(bearded.astype(np.uint8))
-    apart = [_apart(face, part == number) for number in range(1, count)]
-    return np.array([False, *(own is not None and own < most for own in apart)])[part]
+    apart = ((own := _apart(face, part == n)) is not None and own < most for n in range(1, count))
+    return np.array([False, *apart])[part]
 
 
 def _apart(face: PhotoFace, where: np.ndarray) -> float | None:
@@ -157,21 +157,21 @@ def grow_facial_hair(
     bare = plain * (bearded < 0.1) > 0.5
     skin = np.median(logs[bare], axis=0)
 
-    rooted = np.flatnonzero(bearded > LEAST_SHARE)
-    roots = rooted[apart(where[rooted], SPACING)]
+    beard = bearded > LEAST_SHARE
+    roots = np.flatnonzero(beard)[apart(where[beard], SPACING)]
     if len(roots) * np.pi * (0.5 * SPACING) ** 2 < LEAST_AREA:
         return FacialHair(None, "The photos show no beard or moustache.")
     if is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
         return FacialHair(None, "What is labelled as a beard has the skin's colour: a hand, or a chin in shade.")
-    others = where[(bearded <= LEAST_SHARE) & (lips < 0.5)]
-    inside = cKDTree(others).query(where)[0] - cKDTree(where[rooted]).query(where)[0]
+    inside = _away(where, ~beard & (lips < 0.5)) - _away(where, beard, 3.0 * BORDER)  # lips are narrower
     full = smoothstep(0.0, min(BORDER, inside.max()), inside)
     known, relative = _ratios(views)
     pigment = (UNKNOWN if hair is None else np.median(hair.root_colour, axis=0)) / np.exp(skin)
     hairs, dense = _hairs(relative, where[known], where[roots], pigment, WHITE / np.exp(skin))
     if np.median(dense) < STUBBLE:
         return FacialHair(None, "The beard is stubble: the texture shows it.")
-    tone = SHADE * full * np.log(hairs.mean(1))[cKDTree(where[roots]).query(where)[1]]
+    tone, bushy = np.zeros(len(where)), full > 0.0
+    tone[bushy] = SHADE * full[bushy] * np.log(hairs.mean(1))[cKDTree(where[roots]).query(where[bushy])[1]]
     random = np.random.default_rng(0)
     kept = random.random(len(roots)) < dense * (0.25 + 0.75 * full[roots])
     roots, hairs = roots[kept], hairs[kept]
@@ -185,6 +185,13 @@ def grow_facial_hair(
     target = _below(where, logs, np.flatnonzero(bare & (inside < -BORDER))[::10], tone, shows)
     target = cv2.GaussianBlur(atlas.image(target), (0, 0), 4) * (1.0 - atlas.image(lips)[..., None])
     return FacialHair(_guides(points, uv[roots], np.exp(skin) * hairs), "", target)
+
+
+def _away(where: np.ndarray, those: np.ndarray, most: float = np.inf) -> np.ndarray:
+    """(P,) metres from places (P, 3) to the nearest of ``those`` (P,) bool; inf beyond ``most``."""
+    away = np.zeros(len(where))
+    away[~those] = cKDTree(where[those]).query(where[~those], distance_upper_bound=most)[0]
+    return away
 
 
 def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> HairStrands:
@@ -304,8 +311,7 @@ def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.n
     hidden = np.flatnonzero(~seen & (place > 0.5))
     share[~seen] = 0.0
     far, near = cKDTree(where[seen]).query(where[hidden], distance_upper_bound=REACH)
-    found = np.isfinite(far)
-    share[hidden[found]] = share[seen][near[found]]
+    share[hidden[far < np.inf]] = share[seen][near[far < np.inf]]
     share = share * smoothstep(0.2, 0.6, place)
     there = np.flatnonzero(place > 0.0)
     share[there] = share[there][cKDTree(where[there]).query(where[there], k=100, workers=parallel_threads())[1]].mean(1)

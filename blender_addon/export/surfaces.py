@@ -202,13 +202,11 @@ def _by_vertex(
     values_of: Callable[[bpy.types.Object], np.ndarray],
 ) -> np.ndarray:
     """(S, S, 1) a picture (S², 1) in map ``Head`` with the values (V,) of the parts that have these looks."""
-    side, covered = int(len(picture) ** 0.5), []
+    side, texels = int(len(picture) ** 0.5), np.empty(0, np.int64)
     for part in (obj for obj in parts if materials.LOOKS.get(obj.get(tags.PART)) in looks):
         corners, uv = _triangles(part.data)
-        texels, means = covered_texels(uv, values_of(part)[corners][..., None], side)
-        picture[texels] = means
-        covered.append(texels)
-    texels = np.concatenate(covered)
+        covered, means = covered_texels(uv, values_of(part)[corners][..., None], side)
+        picture[covered], texels = means, np.append(texels, covered)
     grow(picture, side, texels, texels, GUTTER)
     return picture.reshape(side, side, 1)
 

@@ -121,15 +121,13 @@ def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, 
     """
     known, free = np.zeros(side * side, bool), np.ones(side * side, bool)
     known[texels], free[taken] = True, False
-    last = texels
     for _ in range(rings):
-        around = _neighbours(last, side)
-        new = np.unique(around[free[around] & ~known[around]])
-        near = _neighbours(new, side)
+        around = _neighbours(texels, side)
+        texels = np.unique(around[free[around] & ~known[around]])
+        near = _neighbours(texels, side)
         counts = known[near].astype(picture.dtype)[..., None]
-        picture[new] = (picture[near] * counts).sum(axis=0) / counts.sum(axis=0)
-        known[new] = True
-        last = new
+        picture[texels] = (picture[near] * counts).sum(axis=0) / counts.sum(axis=0)
+        known[texels] = True
 
 
 def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
