@@ -1,7 +1,5 @@
 """``python -m backend transfer``: pictures of a face in, ``expression.json`` out."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import time
@@ -9,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,11 +14,9 @@ from backend.command_line.photo_paths import find_photos, in_name_order, left_ou
 from backend.command_line.terminal import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable, disk_errors_named
+from backend.expression.clip import ExpressionClip, FrameMark, read_live_link, write_clip
 from backend.progress import TRANSFER_SHARES
 from protocol.photo_folder import PHOTO_SUFFIXES, photo_folder
-
-if TYPE_CHECKING:
-    from backend.expression.clip import ExpressionClip
 
 _FILM_SUFFIX = ".gif"
 """Read as a photo among several; alone it is read as a video, because it may be animated."""
@@ -36,9 +31,6 @@ def run_transfer(arguments: argparse.Namespace) -> None:
     out, err = Console(), Console(stderr=True)
     _check_writable(arguments.out)
     take = _solved(arguments, err)
-    # Imported here because it takes seconds.
-    from backend.expression.clip import FrameMark, write_clip
-
     write_clip(take, arguments.out)
     frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"
     lost, missing = (int((take.marks == mark).sum()) for mark in (FrameMark.NO_FACE, FrameMark.DROPPED))
@@ -68,8 +60,6 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
 
 
 def _take_of_csv(arguments: argparse.Namespace) -> ExpressionClip:
-    from backend.expression.clip import read_live_link
-
     if arguments.identity is not None:
         raise LikenessError("usage", "A Live Link Face file needs no face.", "Leave out --identity.")
     (path,) = arguments.sources
@@ -105,8 +95,6 @@ def _of_photos(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
 def _take_in(folder: Path, fps: float | None) -> ExpressionClip | None:
     """The only take of Live Link Face in a folder, as the app exports it; None without one. A note names the pictures
     and films beside it. Raises ``LikenessError`` for several."""
-    from backend.expression.clip import read_live_link
-
     takes = {}
     for path in sorted(folder.glob("*.[cC][sS][vV]")):
         with suppress(LikenessError):  # a table of something else

@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.detail import window as windows
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
-from backend.fitting.stages import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace
 from backend.geometry.template import Template
 from backend.models.detail import DetailModel, displacements
 from backend.photos.collection import FaceClass
@@ -135,6 +135,7 @@ def find_detail(
     progress(STAGE, 0.0)
     config = model.network.config
     window, coarse = windows.detail_window(template, config.size), windows.detail_window(template, config.coarse)
+    count, density = window.surface.count, window_density(window, fitted.neutral)
     chosen = [photo for photo in photos if photo[0].quality.sharpness >= LEAST_SHARPNESS]
     projected = each(lambda *photo: photo_in_window(window, photo), *zip(*chosen, strict=True))
     sharp = [
@@ -145,13 +146,22 @@ def find_detail(
     heights = np.zeros((1 + len(KEY_GROUPS), config.size, config.size), np.float32)
     if sharp:
         progress(STAGE, 0.4)
-        heights = _from_photos(fitted, window, coarse, sharp, keys, model)
+        rest, maps = fitted.neutral[:count], windows.ExpressionMaps(coarse, fitted.neutral[:count])
+        posed = [group_weights(group) @ keys[:, :count].reshape(len(keys), -1) for group in KEY_GROUPS]
+        wanted = [np.zeros((9, coarse.size, coarse.size), np.float32)]  # at rest, then each group at full strength
+        wanted += [maps.of(rest + moved.reshape(count, 3)) for moved in posed]
+        heights = displacements(
+            model,
+            np.stack([windows.observe(photo, density) for photo, _ in sharp]),
+            np.stack([maps.of(fit.vertices[:count]) for _, fit in sharp]),
+            np.stack(wanted),
+        )
     heights *= window.allowed
     lines = heights[1:] - heights[0]
     progress(STAGE, 0.8)
     always = windows.insert_in_map(heights[0], resolution)
     space = texture_space(template, resolution)
-    positions = window.surface.lifted(fitted.neutral[: window.surface.count].astype(np.float64))
+    positions = window.surface.lifted(fitted.neutral[:count].astype(np.float64))
     always += pores(window.surface, space.skin, texels_per_metre(window.surface, positions, resolution))
     size = min(WRINKLE_SIZE, resolution)
     wrinkles = {
@@ -160,31 +170,8 @@ def find_detail(
     }
     progress(STAGE, 1.0)
     detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
-    side = config.size / (window_density(window, fitted.neutral) * windows.SIDE)
+    side = config.size / (density * windows.SIDE)
     return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "" if sharp else _TOO_SOFT, side)
-
-
-def _from_photos(
-    fitted: FittedFace,
-    window: windows.DetailWindow,
-    coarse: windows.DetailWindow,
-    sharp: Sequence[tuple[windows.PhotoInWindow, FittedPhoto]],
-    keys: np.ndarray,
-    model: DetailModel,
-) -> np.ndarray:
-    """(1 + G, N, N) millimetres that the network finds: at rest, then with each group of keys at full strength."""
-    count = window.surface.count
-    maps = windows.ExpressionMaps(coarse, fitted.neutral[:count])
-    density = window_density(window, fitted.neutral)
-    posed = [group_weights(group) @ keys[:, :count].reshape(len(keys), -1) for group in KEY_GROUPS]
-    wanted = [np.zeros((9, coarse.size, coarse.size), np.float32)]
-    wanted += [maps.of(fitted.neutral[:count] + moved.reshape(count, 3)) for moved in posed]
-    return displacements(
-        model,
-        np.stack([windows.observe(photo, density) for photo, _ in sharp]),
-        np.stack([maps.of(fit.vertices[:count]) for _, fit in sharp]),
-        np.stack(wanted),
-    )
 
 
 def photo_in_window(window: windows.DetailWindow, photo: ChosenPhoto) -> windows.PhotoInWindow:

@@ -234,7 +234,12 @@ def dense_targets(
             flow, confidence = pair_flow(view, views[other], width)
             flow_sum += flow * confidence[..., None]
             weight_sum += confidence
-        results.append(_targets_of(view, flow_sum, weight_sum, mesh, face_scales[number], stage, nuisance_size))
+        at = view.pixels[mesh.vertices, :2]
+        weight, flow = (sample_image(one, at, outside=0.0) for one in (weight_sum, flow_sum))
+        kept = (weight > LEAST_WEIGHT) & view.shows(mesh.vertices)
+        off, places = flow / np.maximum(weight, LEAST_WEIGHT)[:, None] / view.factor, view.in_crop(mesh.vertices)
+        scale = face_scales[number]
+        results.append(targets_at(mesh, kept, places, off, weight, scale, view.factor, stage, nuisance_size))
     return tuple(results)
 
 
@@ -252,23 +257,6 @@ def views_of(
     """
     cameras, widths = [photo.camera() for photo in parameters], [1.5 * scale for scale in face_scales]
     return each(partial(view_of, mesh=mesh, width=width), faces, cameras, meshes, widths)
-
-
-def _targets_of(
-    view: View,
-    flow_sum: np.ndarray,
-    weight_sum: np.ndarray,
-    mesh: DenseMesh,
-    scale: float,
-    stage: DenseStage,
-    nuisance_size: int,
-) -> DenseTargets | None:
-    places = view.pixels[mesh.vertices, :2]
-    weight = sample_image(weight_sum, places, outside=0.0)
-    kept = (weight > LEAST_WEIGHT) & view.shows(mesh.vertices)
-    flow = sample_image(flow_sum, places, outside=0.0)
-    off = flow / np.maximum(weight, LEAST_WEIGHT)[:, None] / view.factor
-    return targets_at(mesh, kept, view.in_crop(mesh.vertices), off, weight, scale, view.factor, stage, nuisance_size)
 
 
 def targets_at(

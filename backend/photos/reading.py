@@ -148,6 +148,9 @@ idle = _Idle()
 atexit.register(idle.close)
 
 
+Photo = DecodedPhoto | PhotoUnreadableError
+
+
 def start_reading(count: int, *ahead: str) -> None:
     """Start the decoders for ``count`` files, and modules that they need, so that none need wait; returns at once."""
     for decoder in [idle.take(*ahead) for _ in range(min(count, READING.most_decoders, usable_cores()))]:
@@ -188,7 +191,7 @@ def read_photos(
     """
     limits = limits or ReadLimits()
     ahead = min(READING.most_decoders, usable_cores(), max(len(sources), 1))
-    coming: deque[tuple[_Decoding, Future[DecodedPhoto | PhotoUnreadableError]]] = deque()
+    coming: deque[tuple[_Decoding, Future[Photo]]] = deque()
     left = iter(sources)
     with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="photo-reader") as pool:
 
@@ -200,7 +203,7 @@ def read_photos(
         try:
             fill_up()
             while coming:
-                photo = _awaited(*coming[0], limits, waiting)
+                photo = coming[0][0].awaited(coming[0][1], waiting)
                 coming.popleft()
                 fill_up()
                 yield photo
@@ -218,7 +221,7 @@ class _Decoding:
         self._decoder: Decoder | None = None
         self._ended = False
 
-    def run(self) -> DecodedPhoto | PhotoUnreadableError:
+    def run(self) -> Photo:
         """Decode; returns errors of the file instead of raising them."""
         if self._source.left_out:
             return PhotoUnreadableError(self._source.left_out)
@@ -243,24 +246,19 @@ class _Decoding:
         decoder = self._decoder
         yield from repeat(None, count - 1) if decoder is None else decoder.turns(count - 1)
 
+    def awaited(self, future: Future[Photo], waiting: Callable[[], None]) -> Photo:
+        """What ``run`` returns in another thread; it is ended when it takes too long."""
+        # Count ticks instead of reading the clock, so that a run stopped with Ctrl-Z can continue.
+        for _ in self.turns(round(READING.wall_factor * self._limits.most_cpu_seconds / READING.tick)):
+            waiting()
+            with suppress(TimeoutError):
+                return future.result(READING.tick)
+        self.end()
+        return future.result()
+
     def end(self) -> None:
         """Kill a running decoder; does nothing after it has finished."""
         with self._lock:
             self._ended = True
             if self._decoder is not None:
                 self._decoder.kill(too_slow=True)
-
-
-def _awaited(
-    decoding: _Decoding,
-    future: Future[DecodedPhoto | PhotoUnreadableError],
-    limits: ReadLimits,
-    waiting: Callable[[], None],
-) -> DecodedPhoto | PhotoUnreadableError:
-    # Count ticks instead of reading the clock, so that a run stopped with Ctrl-Z can continue.
-    for _ in decoding.turns(round(READING.wall_factor * limits.most_cpu_seconds / READING.tick)):
-        waiting()
-        with suppress(TimeoutError):
-            return future.result(READING.tick)
-    decoding.end()
-    return future.result()

@@ -173,6 +173,7 @@ class Connection:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="likeness-client", daemon=True)
         # From here on for the thread alone. The socket is replaced if the server falls silent.
+        self._zmq: Any = None
         self._context: Any = None
         self._socket: Any = None
         self._monitor: Any = None
@@ -214,7 +215,8 @@ class Connection:
 
     def _run(self) -> None:
         try:
-            self._context = pyzmq().Context()
+            self._zmq = pyzmq()
+            self._context = self._zmq.Context()
             self._open(time.monotonic())
             while not self._closing.is_set():
                 self._serve()
@@ -239,18 +241,12 @@ class Connection:
 
     def _open(self, outage: float) -> None:
         """Open a new socket and send ``hello``; ``outage`` is the time since which there is no connection."""
-        import zmq
-
         self._drop_socket()
-        socket = self._context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 300)
-        socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.setsockopt(zmq.SNDHWM, 0)
-        socket.setsockopt(zmq.RCVHWM, 0)
+        socket = self._context.socket(self._zmq.DEALER)
+        socket.linger, socket.reconnect_ivl, socket.reconnect_ivl_max = 300, 100, 1000
+        socket.sndhwm = socket.rcvhwm = 0
         socket.curve_serverkey = self.address.public_key.encode()
-        socket.curve_publickey = self._keys.public.encode()
-        socket.curve_secretkey = self._keys.secret.encode()
+        socket.curve_publickey, socket.curve_secretkey = self._keys.public.encode(), self._keys.secret.encode()
         self._monitor = socket.get_monitor_socket()
         socket.connect(self.address.endpoint)
         self._socket = socket
@@ -397,9 +393,9 @@ class Connection:
         self._open(time.monotonic())
 
     def _watch_monitor(self) -> None:
-        import zmq
         from zmq.utils.monitor import recv_monitor_message
 
+        zmq = self._zmq
         refused = (
             zmq.EVENT_HANDSHAKE_FAILED_AUTH,
             zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
