@@ -98,7 +98,12 @@ def _unlock(file: BinaryIO) -> None:
 def write_private_once(path: Path, data: bytes) -> bool:
     """Write a file that only this user may read, atomically. An earlier one is kept; returns whether ``data`` was
     written. Raises ``OSError``."""
-    temporary = _temporary_beside(path, data)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it with mode 0600
+    temporary = Path(name)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     try:
         os.link(temporary, path)  # unlike a rename, fails if another process was faster
     except FileExistsError:
@@ -110,12 +115,3 @@ def write_private_once(path: Path, data: bytes) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
-
-
-def _temporary_beside(path: Path, data: bytes) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it with mode 0600
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)

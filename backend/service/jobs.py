@@ -370,7 +370,7 @@ class Jobs:
             self._start_failed(now, ProtocolError("internal", f"The worker process cannot be started: {error}."))
 
     def _start_failed(self, now: float, reason: LikenessError | None) -> None:
-        """Schedule another attempt; fail the waiting jobs when the reason is known or this was not the first time."""
+        """Schedule another attempt; fail what waits when the reason is known or ``MOST_EARLY_DEATHS`` have come."""
         self._early_deaths += 1
         self._next_start = now + min(2.0 ** (self._early_deaths - 1), _LONGEST_PAUSE)
         if reason is None and self._early_deaths < MOST_EARLY_DEATHS:
