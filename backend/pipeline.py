@@ -259,7 +259,7 @@ def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[
 
 def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, watch: Watch) -> PhotoCollection:
     """The faces of one person, with the user's corrections; a mesh's pictures go first, and give colour where the mesh
-    has some or there is no photo."""
+    has some, or the first of them where there is no photo."""
     scan, drawn, others = with_drawn_meshes(sources, lambda: watch.progress("photos", 0.0))
 
     def read(wanted: Sequence[PhotoSource]) -> PhotoCollection:
@@ -271,8 +271,9 @@ def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, w
     photos = PhotoCollection(()) if scan is not None and not others else read(others)
     if scan is not None:
         pictures, mesh = read(drawn), PhotoVerdict(scan.name, True, "It gives the shape.")
-        use = "both" if scan.painted or not photos.faces else "shape"
-        faces = tuple(replace(face, use=use) if face.use == "both" else face for face in pictures.faces)
+        told = [face.name for face in pictures.faces if face.use == "both"]
+        shape = () if scan.painted else told[not photos.faces :]  # clay from the sides paints holes of ears, and hair
+        faces = tuple(replace(face, use="shape") if face.name in shape else face for face in pictures.faces)
         photos = PhotoCollection(faces + photos.faces, (mesh, *pictures.verdicts, *photos.verdicts), scan)
     if options.look:
         check_look(options.look, [face.name for face in photos.faces])
@@ -343,8 +344,7 @@ def look_at_hair(
     """Whose photo's hair and beard the head gets, none that is for the shape alone; None where none is wanted."""
     if options.hair_style == "shaved":
         return None
-    coloured = fit.for_texture(hairline.faces)
-    seen = coloured if coloured.photos else fit
+    seen = fit.for_texture(hairline.faces)
     leader = options.look if options.look in {photo.name for photo in seen.photos} else ""  # else: left out
     return look_at(template, seen, seen.used_faces(hairline.faces), leader, hairline.line)
 

@@ -138,9 +138,10 @@ class FittedFace:
         return tuple(by_name[photo.name] for photo in self.photos)
 
     def for_texture(self, faces: Sequence[PhotoFace]) -> FittedFace:
-        """The same face without the photos that the user has reserved for the shape."""
+        """The same face without the photos that are reserved for the shape, unless all are."""
         shape_only = {face.name for face in faces if face.use == "shape"}
-        return replace(self, photos=tuple(photo for photo in self.photos if photo.name not in shape_only))
+        photos = tuple(photo for photo in self.photos if photo.name not in shape_only)
+        return replace(self, photos=photos or self.photos)
 
 
 @dataclass(frozen=True)

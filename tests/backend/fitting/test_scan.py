@@ -112,25 +112,23 @@ def test_a_texture_is_read_and_its_seams_are_no_borders(tmp_path: Path) -> None:
     assert len(found.mesh.vertices) == len(ball.vertices) and tuple(found.paint["texture"][4, 4]) == (10, 200, 30)
 
 
-def test_a_mesh_beside_photos_gives_the_shape_and_they_the_skin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scan, views = Scan("a.ply", None, {"a.ply front": None}, painted=False), [PhotoSource("a.ply front", data=b"1")]
-    monkeypatch.setattr(
-        pipeline, "with_drawn_meshes", lambda sources, waiting: (scan, views, [PhotoSource("photo.jpg", data=b"2")])
-    )
+def test_a_mesh_beside_photos_gives_the_shape_and_they_the_skin(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan, names = Scan("a.ply", None, {}, painted=False), ["a.ply front", "a.ply left", "photo.jpg"]
+    *views, photo = (PhotoSource(name, data=b"1") for name in names)
 
     def read(sources, corrections, *_) -> PhotoCollection:
         assert [one.name for one in corrections] == [one.name for one in sources]
-        name = sources[0].name
-        return PhotoCollection((plain_photo((8, 8), name=name),), (PhotoVerdict(name, False, ""),))
+        faces = (plain_photo((8, 8), name=one.name) for one in sources)
+        return PhotoCollection(tuple(faces), tuple(PhotoVerdict(one.name, False, "") for one in sources))
 
     monkeypatch.setattr(pipeline, "collect_corrected", read)
-    stated = tuple(
-        PhotoCorrections(name, points=(CorrectedPoint(7, 4.0, 5.0),)) for name in ("photo.jpg", "a.ply front")
-    )
-    found = pipeline.read_photos((), pipeline.ReconstructOptions(corrections=stated), pipeline.Watch())
-    assert [(face.name, face.use) for face in found.faces] == [("a.ply front", "shape"), ("photo.jpg", "both")]
-    assert found.scan is scan and [one.name for one in found.verdicts] == ["a.ply", "a.ply front", "photo.jpg"]
+    stated = tuple(PhotoCorrections(name, points=(CorrectedPoint(7, 4.0, 5.0),)) for name in names)
+    options, uses = pipeline.ReconstructOptions(corrections=stated), []
+    for mesh, others in ((replace(scan, painted=True), []), (scan, []), (scan, [photo])):  # clay: one
+        monkeypatch.setattr(pipeline, "with_drawn_meshes", lambda *_, found=(mesh, views, others): found)
+        found = pipeline.read_photos((), options, pipeline.Watch())
+        uses.append([face.use for face in found.faces])
+    assert uses == [["both"] * 2, ["both", "shape"], ["shape", "shape", "both"]]
+    assert found.scan is scan and [one.name for one in found.verdicts] == ["a.ply", *names]
     report = build_report(found.verdicts, (), (), {}, {}, {})
-    assert [entry["used"] for entry in report["photos"]] == [True, False, False]
+    assert [entry["used"] for entry in report["photos"]] == [True, False, False, False]
