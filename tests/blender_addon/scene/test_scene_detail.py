@@ -43,7 +43,7 @@ GROUPS = {
 middle of the forehead, beside the left eye's outer corner, and beside the nose's left wing."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def result(result: HeadResult) -> HeadResult:
     """Without hair: a bake evaluates all of it, in thirty times the time of the skin."""
     return replace(result, hair=None)

@@ -19,12 +19,6 @@ from blender_addon.scene import hair
 from blender_addon.scene.hair import hair_colour
 
 
-@pytest.fixture(scope="session")
-def result(message: HeadMessage) -> HeadResult:
-    """With all hairs."""
-    return decode_result(message.header, message.buffers)
-
-
 def points_of(curves) -> np.ndarray:
     flat = np.empty(3 * len(curves.points), np.float32)
     curves.position_data.foreach_get("vector", flat)
@@ -46,9 +40,8 @@ def of_hairs(bpy, obj, name: str) -> np.ndarray:
 
 
 def set_count(obj, name: str, value: float) -> None:
-    modifier = obj.modifiers[0]
-    socket = next(item for item in modifier.node_group.interface.items_tree if item.name == name)
-    hair.set_input(modifier, socket.identifier, value)
+    socket = next(item for item in obj.modifiers[0].node_group.interface.items_tree if item.name == name)
+    hair.set_input(obj.modifiers[0], socket.identifier, value)
     obj.update_tag()
 
 
@@ -275,7 +268,8 @@ def test_beard_and_brows_stand_on_the_skin_that_keys_move(bpy, result: HeadResul
         triangles=np.concatenate([scalp.triangles, first + np.array([[0, 1, 2], [0, 2, 3]], np.int32)]),
         uv=np.concatenate([scalp.uv, np.float32([[0, 0], [0.01, 0], [0.01, 0.01], [0, 0.01]])]),
         **{name: np.pad(getattr(scalp, name), (0, 4)) for name in ("top", "melanin")},
-        **{name: np.pad(getattr(scalp, name), (0, 4), constant_values=1.0) for name in ("density", "edge")},
+        density=np.append(0.1 * scalp.density, np.ones(4, np.float32)),  # all hairs of a head take fifteen seconds
+        edge=np.append(scalp.edge, np.ones(4, np.float32)),
     )
     hair = replace(result.hair, points=points, root_uv=root_uv, scalp=scalp, parameters=named)
     bearded = replace(result, hair=hair)
