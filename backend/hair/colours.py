@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
+from backend.models.hair_kind import HairKind
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -42,15 +43,25 @@ _DYED = 0.4
 """Log units: greatest error of the light's hue. Hair that is further off a natural hue is dyed."""
 _HUE_DEVIATION = 0.25
 """Log units: standard deviation of one photo's light hue, measured against other photos of the same hair."""
+WHITE = np.array([0.42, 0.4, 0.37])
+"""Albedo of white hairs, which lie over others: of 0.6 beards glared, and were paler than in four men's photos; grey,
+as keratin is not, they were bluish beside skin. Two white beards have 1.1 and 1.6 times as much red as blue."""
+_GREY = np.array([0.0, 0.28, 0.7, 1.0])
+"""Share of hairs that are white by the values of the kind's ``grey``: the middles of what labels mean by them."""
 _TOGETHER = 8
 """Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
 
 
 def strand_colours(
-    guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace], others: Sequence[FittedPhoto] = ()
+    guides: np.ndarray,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    others: Sequence[FittedPhoto] = (),
+    kind: HairKind | None = None,
 ) -> list[np.ndarray]:
     """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks:
     (G, 3) float32 linear albedo at root and tip. ``others`` : photos of other looks, which tell the brightness, too.
+    kind : of the hair; None: not grey.
 
     Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
     because they come from lamps or walls at one side, or from JPEG blocks.
@@ -64,6 +75,8 @@ def strand_colours(
     more = [_observed_albedo(guides, photo, by_name[photo.name], skin)[2] for photo in others]
     more = [colour[1] for colour in more if colour is not None]
     whole = colour_of_views(np.array(views), more) if views else np.log(UNKNOWN)
+    if kind is not None and "grey" in kind.odds:
+        whole = greyed(whole, kind.odds["grey"])
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
     half = guides.shape[1] // 2
     hidden = np.minimum(np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1) / _HIDES, 1.0)
@@ -95,6 +108,19 @@ def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarra
     green = np.concatenate([logs[:, 1], others])
     order = green.argsort()
     return hue + np.interp(_DARKER * share.sum(), share[order].cumsum() - 0.5 * share[order], green[order])
+
+
+def greyed(log: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    """Log linear albedo (3,) of hair, as bright as before, whose hue is white hairs' where the light is theirs.
+
+    odds : (4,) probabilities of the values of ``grey``. White hairs are many times as bright as others, so a quarter of
+    them tells most of the hue. A value that moves the hue further than the light's error does is less likely.
+    """
+    level, white = np.exp(log) @ LUMINANCE, WHITE @ LUMINANCE
+    share, move = np.minimum(_GREY * white / level, 1.0), np.log(WHITE / white) - log + np.log(level)
+    odds = odds * np.exp(-0.5 * (share * np.linalg.norm(np.diff(move)) / _HUE_DEVIATION) ** 2)  # the light's error
+    mixed = np.exp(log + odds @ share / odds.sum() * move)
+    return np.log(mixed * level / (mixed @ LUMINANCE))
 
 
 def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:

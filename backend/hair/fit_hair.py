@@ -164,7 +164,7 @@ def fit_hair(
     if told_style == "auto":
         grown = _beside_face(grown, told.views)
     strands = strands_of(grown)
-    root, tip = strand_colours(strands.points, seen, faces, tuple(photos.values()))
+    root, tip = strand_colours(strands.points, seen, faces, tuple(photos.values()), told.kind)
     strands = replace(
         strands,
         root_colour=root,

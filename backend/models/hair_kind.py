@@ -34,6 +34,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "density": ("full", "receding", "thinning_top", "ring", "bald"),
     "beard": ("none", "stubble", "short", "full", "goatee", "moustache"),
     "glasses": ("none", "thin", "thick", "sun"),
+    "grey": ("none", "some", "mostly", "white"),
 }
 """What labels say of a person, and its values; left and right are the person's. Only what photos tell is learnt."""
 UNSURE = ("flow", "parting")

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
-from backend.hair.colours import UNKNOWN
+from backend.hair.colours import UNKNOWN, WHITE
 from backend.hair.fit_hair import beside_skin, from_skin, is_skin, lab_beside_skin
 from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, apart, resampled_to
@@ -55,9 +55,6 @@ NEAR, VARIES = 100, 0.5
 COVERED, DARKEST = 0.75, 0.5
 """Share of a labelled beard, with which five beards' greys are grey, that hairs cover; least albedo of hairs relative
 to the head's, or to what photos show."""
-WHITE = np.array([0.42, 0.4, 0.37])
-"""Albedo of white hairs, which lie over others: of 0.6 they glared, and were paler than in four men's photos; grey, as
-keratin is not, they were bluish beside skin. Two white beards have 1.1 and 1.6 times as much red as blue."""
 SURE = 0.15
 """Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard."""
 SHADE = 0.5

@@ -32,7 +32,8 @@ _LEAST, _JUDGED = 5, 4
 _RANK, _RIDGE, _FOLDS, _BATCH = 160, 1.0, 5, 32
 """Principal components that are learnt from; penalty of weights on features of unit variance as a whole: of 0.1 to 2
 the best held out, most fields within 0.03. Copies that are turned, blurred and of other light do not help."""
-TOLD = {"fringe": True, "density": True, "glasses": True} | dict.fromkeys(("length", "curl", "sides", *UNSURE), False)
+_ALIKE, _RARER = ("fringe", "density", "glasses"), ("length", "curl", "sides", "grey", *UNSURE)
+TOLD = dict.fromkeys(_ALIKE, True) | dict.fromkeys(_RARER, False)
 """Fields that ship, and whether all their values count alike, or all but the commonest: straight hair that comes as
 curls is seen at once. Beard is not told (0.54 of photos labelled by somebody else), and too few portraits with tied
 hair may ship."""

@@ -16,9 +16,9 @@ from made_hair import SIDE, camera, grown
 
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
-from backend.hair.colours import colour_of_views, natural, strand_colours
+from backend.hair.colours import WHITE, colour_of_views, greyed, natural, strand_colours
 from backend.photos.collection import FaceClass
-from backend.rendering.color import srgb_from_linear
+from backend.rendering.color import LUMINANCE, srgb_from_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 
 SIZE = 3 * SIDE
@@ -57,6 +57,16 @@ def test_white_hair_that_one_photo_shows_violet_is_white() -> None:
     red, green, blue = np.exp(colour_of_views(np.log([white, violet, violet, white])))
     assert red >= green > 0.95 * blue
     assert 0.36 < green < np.sqrt(0.48 * 0.36), "as bright as the darker half"
+
+
+def test_hair_that_is_read_as_grey_has_white_hairs_hue_unless_the_photos_show_ginger() -> None:
+    for albedo, least, most in (((0.3, 0.24, 0.17), 1.0, 1.6), ((0.128, 0.071, 0.024), 5.0, 5.34)):
+        level = np.array(albedo) @ LUMINANCE
+        grey, same = (np.exp(greyed(np.log(albedo), np.array(odds))) for odds in ((0.3, 0.2, 0.4, 0.1), (1, 0, 0, 0)))
+        np.testing.assert_allclose(same, albedo)
+        assert grey @ LUMINANCE == pytest.approx(level) and least < grey[0] / grey[2] < most
+    sure = np.exp(greyed(np.log([0.3, 0.24, 0.17]), np.array([0.0, 0.0, 0.2, 0.8])))
+    np.testing.assert_allclose(sure / sure[1], WHITE / WHITE[1])
 
 
 def test_photos_of_other_looks_say_half_of_the_brightness() -> None:
