@@ -46,8 +46,6 @@ _HUE_DEVIATION = 0.25
 WHITE = np.array([0.42, 0.4, 0.37])
 """Albedo of white hairs, which lie over others: of 0.6 beards glared, and were paler than in four men's photos; grey,
 as keratin is not, they were bluish beside skin. Two white beards have 1.1 and 1.6 times as much red as blue."""
-_GREY = np.array([0.0, 0.28, 0.7, 1.0])
-"""Share of hairs that are white by the values of the kind's ``grey``: the middles of what labels mean by them."""
 _TOGETHER = 8
 """Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
 
@@ -113,11 +111,13 @@ def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarra
 def greyed(log: np.ndarray, odds: np.ndarray) -> np.ndarray:
     """Log linear albedo (3,) of hair, as bright as before, whose hue is white hairs' where the light is theirs.
 
-    odds : (4,) probabilities of the values of ``grey``. White hairs are many times as bright as others, so a quarter of
-    them tells most of the hue. A value that moves the hue further than the light's error does is less likely.
+    odds : (4,) probabilities of the values of ``grey``, as shares of hairs even from 0 to 1. White hairs are many times
+    as bright as others, so a quarter of them tells most of the hue. A value that moves the hue further than the light's
+    error does is less likely.
     """
     level, white = np.exp(log) @ LUMINANCE, WHITE @ LUMINANCE
-    share, move = np.minimum(_GREY * white / level, 1.0), np.log(WHITE / white) - log + np.log(level)
+    share = np.minimum(np.linspace(0, 1, len(odds)) * white / level, 1)
+    move = np.log(WHITE / white) - log + np.log(level)
     odds = odds * np.exp(-0.5 * (share * np.linalg.norm(np.diff(move)) / _HUE_DEVIATION) ** 2)  # the light's error
     mixed = np.exp(log + odds @ share / odds.sum() * move)
     return np.log(mixed * level / (mixed @ LUMINANCE))
