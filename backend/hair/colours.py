@@ -59,7 +59,6 @@ def strand_colours(
 ) -> list[np.ndarray]:
     """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks:
     (G, 3) float32 linear albedo at root and tip. ``others`` : photos of other looks, which tell the brightness, too.
-    kind : of the hair; None: not grey.
 
     Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
     because they come from lamps or walls at one side, or from JPEG blocks.
@@ -111,9 +110,8 @@ def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarra
 def greyed(log: np.ndarray, odds: np.ndarray) -> np.ndarray:
     """Log linear albedo (3,) of hair, as bright as before, whose hue is white hairs' where the light is theirs.
 
-    odds : (4,) probabilities of the values of ``grey``, as shares of hairs even from 0 to 1. White hairs are many times
-    as bright as others, so a quarter of them tells most of the hue. A value that moves the hue further than the light's
-    error does is less likely.
+    odds : (4,) probabilities of the values of ``grey``, as even shares of hairs from 0 to 1; a third of white hairs
+    sends most of the light. A value that moves the hue further than the light's error does is less likely.
     """
     level, white = np.exp(log) @ LUMINANCE, WHITE @ LUMINANCE
     share = np.minimum(np.linspace(0, 1, len(odds)) * white / level, 1)

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import write_tensors
-from backend.models.hair_kind import FIELDS, UNSURE, kind_features, kind_reader, mirrored_values
+from backend.models.hair_kind import FIELDS, kind_features, kind_reader, mirrored_values
 from backend.models.registry import PARSING_OPINION
 from backend.photos.collection import PhotoFace
 from trainer.portraits.collection import open_cache
@@ -32,8 +32,7 @@ _LEAST, _JUDGED = 5, 4
 _RANK, _RIDGE, _FOLDS, _BATCH = 160, 1.0, 5, 32
 """Principal components that are learnt from; penalty of weights on features of unit variance as a whole: of 0.1 to 2
 the best held out, most fields within 0.03. Copies that are turned, blurred and of other light do not help."""
-_ALIKE, _RARER = ("fringe", "density", "glasses"), ("length", "curl", "sides", "grey", *UNSURE)
-TOLD = dict.fromkeys(_ALIKE, True) | dict.fromkeys(_RARER, False)
+TOLD = {field: field in ("fringe", "density", "glasses") for field in FIELDS if field not in ("tied", "beard")}
 """Fields that ship, and whether all their values count alike, or all but the commonest: straight hair that comes as
 curls is seen at once. Beard is not told (0.54 of photos labelled by somebody else), and too few portraits with tied
 hair may ship."""
