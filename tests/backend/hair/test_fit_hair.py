@@ -130,7 +130,7 @@ def test_there_is_a_reason_where_there_is_no_hair(fit, monkeypatch: pytest.Monke
 
 
 def test_the_leading_photo_is_the_first_wherever_it_is_in_the_fit(fit) -> None:
-    ((seen, _, others),) = fit("taper")[1]
+    ((seen, _, others, _),) = fit("taper")[1]
     assert [photo.name for photo in seen.photos] == ["c", "a"] and [photo.name for photo in others] == ["b"]
 
 
