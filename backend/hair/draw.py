@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from backend.geometry.vectors import smoothstep, unit_vectors
+from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.groom.scalp import lock_variation
 from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, resampled_to, shortened
 from backend.rendering import spherical_harmonics as sh
@@ -29,7 +29,7 @@ _SOFT, _THIN = 0.3, 0.3
 _YOUNG = 0.1
 """Least share of their length that short hairs at the hairline have."""
 _RIM = 0.008
-"""Metres behind the hairline over which hairs get longer, thicker and form locks."""
+"""Metres behind the hairline over which hairs get longer and thicker."""
 _TONES, _BY_LOCK = 0.3, 0.5
 """Half the range of brightness between hairs, and that between locks relative to it."""
 _LIT = 5
@@ -46,7 +46,7 @@ brightest tenth was 16 L* darker than in 24 people's photos, is 8."""
 _AROUND, _DENSE, _CELL = 0.25, 0.12, 10 * _LINE
 """Share of light that comes round other hairs; optical depth of hairs that cover an area once, most of whose light goes
 on; and metres across a lock, between which are shadows."""
-_FINISHED, _CURLED, _TURN = 16, 48, 6
+_FINISHED, _CURLED, _TURN = 16, 48, 12
 """Points of a finished hair, and of one in curls at most; points of a turn."""
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
@@ -107,7 +107,10 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     loose = np.ones(count, bool) if strands.free is None else strands.free[own] > 0
     kept = np.arange(count)
     if strands.scalp is not None:
-        place = cKDTree(strands.scalp.vertices).query(roots + beside)[1]
+        skin = strands.scalp.vertices
+        place = cKDTree(skin).query(roots + beside)[1]
+        normal = np.where(loose[:, None], 0.0, vertex_normals(skin, strands.scalp.triangles)[place])
+        beside -= ((roots + beside - skin[place]) * normal).sum(1, keepdims=True) * normal  # roots on the skin
         edge, top = np.where(loose, _RIM, strands.scalp.edge[place]), strands.scalp.top[place]
         kept = np.flatnonzero((generator.random(count) < strands.scalp.density[place]) | loose)
     own, three, weight, top, loose = own[kept], three[kept], weight[kept], top[kept], loose[kept]
@@ -120,7 +123,8 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     full = resampled_to(guides, int(np.clip(turns, guides.shape[1], _CURLED))).astype(np.float32)
     hairs = sum(weight[:, k, None, None].astype(np.float32) * full[three[:, k]] for k in range(3))
     hairs += beside[kept, None].astype(np.float32)
-    hairs, phase = _in_locks(hairs, chain, np.where(loose, 0.0, rim), top, strands.width, 7 * chance[3])
+    deep = np.where(loose, 0.0, smoothstep(0.0, chain.get("clump_edge", _RIM), edge[kept]))
+    hairs, phase = _in_locks(hairs, chain, deep, top, strands.width, 7 * chance[3])
     hairs = shortened(hairs, end)  # in locks before: hairs of one lock end apart, and its tip thins out
     hairs += _turned(hairs, chain, length, phase, top, rim)
     tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]

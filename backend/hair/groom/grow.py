@@ -259,10 +259,9 @@ def length_map(groom: Groom, at: _Places) -> np.ndarray:
     """(N,) metres, how long hair is at places of the mean head."""
     zone, long = groom.shape["zone"], {name: 0.001 * value for name, value in groom.shape["length"].items()}
     top = top_map(groom, at.points)
-    burn = 0.017 * smoothstep(0.05, 0.066, at.points[:, 2]) * smoothstep(0.700, 0.722, at.points[:, 1])
     side = long["side_mm"] + long["side_up_mm"] * smoothstep(0.012, 0.060, at.edge)
     side = side + (long["nape_mm"] - long["side_mm"]) * at.back * smoothstep(0.72, 0.68, at.points[:, 1])
-    side = long["edge_mm"] + side * smoothstep(0.0, max(long["fade_mm"], 1e-6), at.edge + burn)
+    side = long["edge_mm"] + side * smoothstep(0.0, max(long["fade_mm"], 1e-6), at.edge)
     above = long["top_mm"] + long["front_mm"] * at.front
     result = side * (1.0 - top) + above * top
     result *= zone["edge_share"] + (1.0 - zone["edge_share"]) * smoothstep(-0.002, 0.012, at.edge + 0.012 * (1.0 - top))
@@ -364,20 +363,21 @@ def _grow(
     bend, lift = groom.shape["bend"], groom.shape["lift"]
     count = len(places)
     top = top_map(groom, roots.points)
-    shape = groom.shape["length"]
-    long = long * (1.0 - shape["layers"] * np.clip(roots.edge / _INMOST, 0.0, 1.0) ** shape["layer_power"])
-    long = long * (1.0 + shape["vary"] * generator.normal(size=count) * (0.3 + 0.7 * top))
+    shape, depth = groom.shape["length"], np.clip(roots.edge / _INMOST, 0.0, 1.0)
+    stray = smoothstep(0.0, 1.0, depth)[:, None] * generator.normal(size=(count, 7))  # ends over skin stay a clean line
+    long = long * (1.0 - shape["layers"] * depth ** shape["layer_power"])
+    long = long * (1.0 + shape["vary"] * stray[:, 0] * (0.3 + 0.7 * top))
     back = np.linalg.inv(head.affine[:, :3])
     wished, _ = direction(groom, roots)
     wished = unit_vectors(wished @ back.T)
-    wished = unit_vectors(wished + bend["random"] * generator.normal(size=wished.shape) * (0.5 + 0.5 * top)[:, None])
+    wished = unit_vectors(wished + bend["random"] * stray[:, 1:4] * (0.5 + 0.5 * top)[:, None])
     wished = unit_vectors(wished - (wished * normals).sum(1, keepdims=True) * normals)
     near_part = np.exp(-np.abs(part_offset(groom, roots.points)) / 0.018) * (1.0 - roots.back)
-    close = np.maximum(smoothstep(0.0, 0.001 * shape["fade_mm"], roots.edge), roots.front)  # at the nape hair lies flat
+    close = smoothstep(0.0, 0.001 * shape["fade_mm"], roots.edge)  # at the border hair lies flat
     raised = lift["side"] * (1.0 - top) * close + (lift["top"] + lift["front"] * roots.front) * top
     raised = np.radians(np.clip(raised + lift["part"] * near_part, 0.0, 88.0) * _off_whorl(groom, roots))[:, None]
     way = wished * np.cos(raised) + normals * np.sin(raised)
-    rest = generator.normal(size=(count, 3)) * [0.1, 0.02, 0.1] * bend["rest"]
+    rest = stray[:, 4:] * [0.1, 0.02, 0.1] * bend["rest"]
     side = np.where(part_offset(groom, roots.points) > 0, 1.0, -1.0)
     clear = bend["clear"] * (1.0 - _fringe(groom, roots))[:, None]
     step, run = long / (points - 1), np.zeros(count)
