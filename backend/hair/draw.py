@@ -103,9 +103,8 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     out, beside = unit_vectors(roots - guides[:, 0].mean(0)), generator.normal(0, 0.3, (count, 3))
     beside -= (beside * out).sum(1, keepdims=True) * out  # a lock reaches beyond its guide
     beside *= strands.width[own, None]
-    edge, top = np.full(count, _RIM), np.zeros(count)
+    edge, top, kept = np.full(count, _RIM), np.zeros(count), np.arange(count)
     loose = np.ones(count, bool) if strands.free is None else strands.free[own] > 0
-    kept = np.arange(count)
     if strands.scalp is not None:
         skin = strands.scalp.vertices
         place = cKDTree(skin).query(roots + beside)[1]

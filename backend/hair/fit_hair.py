@@ -38,9 +38,8 @@ _LIKELY = 0.5
 SKIN_LIKE, _SHINE = 13.2, 0.3
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain). A scalp that shines is lighter, which counts ``_SHINE``."""
-_BARE, _BEFORE, _BESIDE = 0.5, 0.25, 8
-"""Share of the photos' trust that shows a point before bare skin, share of such points of a guide that is combed aside,
-and clear guides of which one tells it where: the nearest alone made tufts."""
+_BARE, _BEFORE = 0.5, 0.25
+"""Share of the photos' trust that shows a point before bare skin; share of such points of a guide that is moved."""
 _NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 3, 1.3
 """Metres across a lock, least and most; neighbours that it meets; and widths for the distance of the last."""
 _WAVY, _LONG_WAVY = "shag", "long_wavy"
@@ -166,14 +165,8 @@ def fit_hair(
         grown = _beside_face(grown, told.views)
     strands = strands_of(grown)
     root, tip = strand_colours(strands.points, seen, faces, tuple(photos.values()), told.kind)
-    strands = replace(
-        strands,
-        root_colour=root,
-        tip_colour=tip,
-        width=_widths(strands),
-        style=told_style,
-        parameters=line_numbers(groom.hairline),
-    )
+    own = {"width": _widths(strands), "style": told_style, "parameters": line_numbers(groom.hairline)}
+    strands = replace(strands, root_colour=root, tip_colour=tip, **own)
     progress(STAGE, 1.0)
     return HairResult(strands, "", told.look, groom)
 
@@ -198,17 +191,17 @@ def _led(views: Sequence[HairView]) -> tuple[HairView, ...]:
 
 
 def _beside_face(grown: GrownGroom, views: Sequence[HairView]) -> GrownGroom:
-    """The groom with guides that hang before skin which the photos show bare combed to where clear ones beside them
-    end, and without those that grow there."""
+    """The groom with guides that hang before skin which photos show bare combed aside, or left out where that fails."""
     trust, points = sum(view.trust for view in views), grown.points.copy()
     bare = sum(view.trust * (votes(points, view) < -1.0) for view in views) / trust > _BARE
-    clear, kept = np.flatnonzero(~bare.any(1)), bare.mean(1) < _BEFORE
-    over = np.flatnonzero(~kept & ~bare[:, 0])
-    if len(clear) and len(over):
-        near = cKDTree(points[clear, 0]).query(points[over, 0], k=np.arange(min(_BESIDE, len(clear))) + 1)[1]
+    clear, over = np.flatnonzero(~bare.any(1)), np.flatnonzero((bare.mean(1) >= _BEFORE) & ~bare[:, 0])
+    if len(clear) and len(over):  # to where one of eight clear guides beside it ends: the nearest alone made tufts
+        near = cKDTree(points[clear, 0]).query(points[over, 0], k=np.arange(min(8, len(clear))) + 1)[1]
         like = points[clear[np.random.default_rng(0).permuted(near, axis=1)[:, 0]]]
         points[over] = like + (points[over, :1] - like[:, :1]) * np.linspace(1, 0, points.shape[1])[:, None] ** 2
-        kept[over] = True
+        bare = sum(view.trust * (votes(points, view) < -1.0) for view in views) / trust > _BARE
+    kept = bare.mean(1) < _BEFORE
+    kept[over] = ~bare[over].any(1)
     roots = {"points": points[kept], "root_uv": grown.root_uv[kept], "scalp_uv": grown.scalp_uv[kept]}
     return replace(grown, **roots) if kept.any() else grown
 

@@ -262,8 +262,7 @@ def length_map(groom: Groom, at: _Places) -> np.ndarray:
     side = long["side_mm"] + long["side_up_mm"] * smoothstep(0.012, 0.060, at.edge)
     side = side + (long["nape_mm"] - long["side_mm"]) * at.back * smoothstep(0.72, 0.68, at.points[:, 1])
     side = long["edge_mm"] + side * smoothstep(0.0, max(long["fade_mm"], 1e-6), at.edge)
-    above = long["top_mm"] + long["front_mm"] * at.front
-    result = side * (1.0 - top) + above * top
+    result = side * (1.0 - top) + (long["top_mm"] + long["front_mm"] * at.front) * top
     result *= zone["edge_share"] + (1.0 - zone["edge_share"]) * smoothstep(-0.002, 0.012, at.edge + 0.012 * (1.0 - top))
     if zone["hang"] > 0:
         fall = (at.points[:, 1] - zone["hang"]) * 1.1 + 0.035 * top
@@ -361,15 +360,13 @@ def _grow(
 ) -> np.ndarray:
     """(G, points, 3) guides: they leave the skin lifted, bend to where hair is combed and down, and stay off bodies."""
     bend, lift = groom.shape["bend"], groom.shape["lift"]
-    count = len(places)
-    top = top_map(groom, roots.points)
+    count, top = len(places), top_map(groom, roots.points)
     shape, depth = groom.shape["length"], np.clip(roots.edge / _INMOST, 0.0, 1.0)
     stray = smoothstep(0.0, 1.0, depth)[:, None] * generator.normal(size=(count, 7))  # ends over skin stay a clean line
     long = long * (1.0 - shape["layers"] * depth ** shape["layer_power"])
     long = long * (1.0 + shape["vary"] * stray[:, 0] * (0.3 + 0.7 * top))
     back = np.linalg.inv(head.affine[:, :3])
-    wished, _ = direction(groom, roots)
-    wished = unit_vectors(wished @ back.T)
+    wished = unit_vectors(direction(groom, roots)[0] @ back.T)
     wished = unit_vectors(wished + bend["random"] * stray[:, 1:4] * (0.5 + 0.5 * top)[:, None])
     wished = unit_vectors(wished - (wished * normals).sum(1, keepdims=True) * normals)
     near_part = np.exp(-np.abs(part_offset(groom, roots.points)) / 0.018) * (1.0 - roots.back)
@@ -388,8 +385,7 @@ def _grow(
         mean = head.in_mean(last)
         wish = bend["comb"] * wished + rest + _clear_of_face(mean, side) * clear
         if bend["follow"] > 0:
-            field, _ = direction(groom, _Places(mean, roots.edge))
-            wish = wish + bend["follow"] * unit_vectors(field @ back.T)
+            wish = wish + bend["follow"] * unit_vectors(direction(groom, _Places(mean, roots.edge))[0] @ back.T)
         wish = wish + bend["keep"] * way + bend["gravity"] * _DOWN + _inwards(mean) * bend["hug"]
         stiff = (bend["stiff"] ** (step / 0.005))[:, None]
         way = unit_vectors(way * stiff + (1.0 - stiff) * wish)

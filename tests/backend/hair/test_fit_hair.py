@@ -145,11 +145,11 @@ def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float
 
 
 def test_no_strand_hangs_before_skin_that_the_photos_show_bare(template: Template) -> None:
-    """Strands from beside a parting crossed an eye."""
+    """Strands from beside a parting crossed an eye; without them a bald strip stayed at the hairline."""
     slicked = groom_strands(load_grooms()["slicked"], template.vertices).points
     views = [made_view(template, yaw, slicked) for yaw in (0.0, 30.0)]
     fringe = grow_guides(load_grooms()["fringe"], template.vertices)
     bare = _beside_face(fringe, views)
-    before = [((hair.points[..., 2] > 0.1) & (hair.points[..., 1] < 0.76)).sum() for hair in (fringe, bare)]
-    assert before[0] > 100 and before[1] < 0.8 * before[0]
-    assert len(bare.points) == len(bare.root_uv) > 0.6 * len(fringe.points)
+    before = [(np.abs(hair.points - (0.0, 0.7, 0.15)) < (0.06, 0.06, 0.05)).all(-1).sum() for hair in (fringe, bare)]
+    assert before[0] > 10 and before[1] < 0.5 * before[0]
+    assert len(bare.points) == len(bare.root_uv) > 0.95 * len(fringe.points)
