@@ -63,9 +63,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _end_at_once(code: int) -> NoReturn:
     """Exit without waiting for threads that still load or compute, or half a second for libraries' clean-up."""
     atexit._run_exitfuncs()  # these may have child processes to end
-    with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):  # closed at the other end, or from the start
+            stream.flush()
     os._exit(code)
 
 

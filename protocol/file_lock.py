@@ -100,11 +100,11 @@ def write_private_once(path: Path, data: bytes) -> bool:
     written. Raises ``OSError``."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it with mode 0600
     temporary = Path(name)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
     try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(temporary, path)  # unlike a rename, fails if another process was faster
     except FileExistsError:
         return False

@@ -47,7 +47,7 @@ _AROUND, _DENSE, _CELL = 0.25, 0.12, 10 * _LINE
 """Share of light that comes round other hairs; optical depth of hairs that cover an area once, most of whose light goes
 on; and metres across a lock, between which are shadows."""
 _FINISHED, _CURLED, _TURN = 16, 48, 12
-"""Points of a finished hair, and of one in curls at most; points of a turn."""
+"""Points of a finished hair, and of one in curls at most; points of a turn, of 6 strays were polygons."""
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""

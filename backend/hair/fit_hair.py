@@ -35,7 +35,7 @@ _TOP, _HIDDEN = 60.0, 0.8
 and the photo's border up to 0.6."""
 _LIKELY = 0.5
 """Probability of a shaved or bald head from which hair that looks like skin is none."""
-SKIN_LIKE, _SHINE = 13.2, 0.3
+AS_SKIN, _SHINE = 13.2, 0.3
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain). A scalp that shines is lighter, which counts ``_SHINE``."""
 _BARE, _BEFORE = 0.5, 0.25
@@ -152,7 +152,7 @@ def fit_hair(
         ring, bare = told.kind.probability("density", "ring"), _bare(told.kind)
         if ring > _LIKELY or bare <= _LIKELY < ring + told.kind.probability("density", "bald"):
             names = ("ring",)
-        elif bare > _LIKELY and from_skin(*beside_skin(seen, faces)) < SKIN_LIKE:
+        elif bare > _LIKELY and from_skin(*beside_skin(seen, faces)) < AS_SKIN:
             return HairResult(None, "The photos show a shaved head.", told.look)
     shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
     groom = choose_groom(told.head, _led(told.views), told.kind, names, told.line, shortest, _parted(*parting))
@@ -250,7 +250,7 @@ def lab_beside_skin(face: PhotoFace) -> np.ndarray | None:
 
 
 def from_skin(hue: np.ndarray | float, lighter: np.ndarray | float) -> np.ndarray:
-    """CIELAB units by which hair differs from skin, a scalp's below ``SKIN_LIKE``; a shine on it counts ``_SHINE``."""
+    """CIELAB units by which hair differs from skin, a scalp's below ``AS_SKIN``; a shine on it counts ``_SHINE``."""
     return np.hypot(hue, np.where(lighter > 0, _SHINE, 1) * lighter)
 
 

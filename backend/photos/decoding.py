@@ -1,10 +1,10 @@
 """Decode photo files: pixels of any format, mode and depth as sRGB, orientation and focal length from EXIF.
 
 Runs in a child process, started only by ``decoders``, which can be killed when a file never ends. Imports only Pillow
-at start-up, and numpy for the modes that need it. A request (``limited_child``) has ``limits``, and a ``path`` or the
-file's bytes after it. An answer has ``error``, a sentence, or ``width`` and ``height`` of the image that follows as
-PPM, ``source_size`` and ``focal_px``; for a mesh, whose request has its suffix as ``mesh``, ``arrays``: name, type and
-shape of each array whose bytes follow.
+at start-up (trimesh where a mesh comes), and numpy for the modes that need it. A request (``limited_child``) has
+``limits``, and a ``path`` or the file's bytes after it. An answer has ``error``, a sentence, or ``width`` and
+``height`` of the image that follows as PPM, ``source_size`` and ``focal_px``; for a mesh, whose request has its suffix
+as ``mesh``, ``arrays``: name, type and shape of each array whose bytes follow.
 
 HEIC, AVIF and PNG name their colour coding by the numbers of ITU-T H.273, in a box ``colr`` of kind ``nclx`` or a chunk
 ``cICP``. Pillow leaves them alone, so they are read here.

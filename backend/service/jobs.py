@@ -375,7 +375,7 @@ class Jobs:
         self._next_start = now + min(2.0 ** (self._early_deaths - 1), _LONGEST_PAUSE)
         if reason is None and self._early_deaths < MOST_EARLY_DEATHS:
             return
-        reason = reason or _no_start(f"ended {self._early_deaths} times in a row before it got a job")
+        reason = reason or _no_start(f"ended {self._early_deaths} times in a row")
         _log.warning("%s", reason)
         for job in self.unfinished():
             self._finish(job, now, reason)

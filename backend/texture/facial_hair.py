@@ -16,7 +16,7 @@ from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.colours import UNKNOWN, WHITE
-from backend.hair.fit_hair import SKIN_LIKE, beside_skin, from_skin, lab_beside_skin
+from backend.hair.fit_hair import AS_SKIN, beside_skin, from_skin, lab_beside_skin
 from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, apart, resampled_to
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
@@ -99,7 +99,7 @@ def without_false_beards(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tupl
     shown = [own for face in faces if (own := _apart(face, face.labels == FaceClass.FACIAL_HAIR)) is not None]
     nearer_skin = 0.5 * float(np.median(shown)) if len(shown) > 1 else HAND
     hands = [_hands(face, min(HAND, nearer_skin)) for face in faces]
-    if any(hand.any() for hand in hands) and from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < SKIN_LIKE:
+    if any(hand.any() for hand in hands) and from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN:
         hands = [face.labels == FaceClass.FACIAL_HAIR for face in faces]
     return tuple(
         replace(face, labels=np.where(hand, np.uint8(CONTRADICTED_LABEL), face.labels)) if hand.any() else face
@@ -158,7 +158,7 @@ def grow_facial_hair(
     roots = np.flatnonzero(beard)[apart(where[beard], SPACING)]
     if len(roots) * np.pi * (0.5 * SPACING) ** 2 < LEAST_AREA:
         return FacialHair(None, "The photos show no beard or moustache.")
-    if from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < SKIN_LIKE:
+    if from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN:
         return FacialHair(None, "What is labelled as a beard has the skin's colour: a hand, or a chin in shade.")
     inside = _away(where, ~beard & (lips < 0.5)) - _away(where, beard, 3.0 * BORDER)  # lips are narrower
     full = smoothstep(0.0, min(BORDER, inside.max()), inside)

@@ -294,8 +294,8 @@ class Connection:
         elif kind == "error":
             self._take_error(header, token)
         elif kind == "bye":
-            sentence = "The backend has stopped, and the head that it kept for changes of hair and texture is lost."
-            raise AddonError(sentence, "It starts again with the next click; solve the head again first.", "left")
+            sentence = "The backend has stopped; a head that it kept for changes of hair and texture is lost."
+            raise AddonError(sentence, "It starts again with the next click; solve that head again for them.", "left")
         elif token in self._jobs:
             self._take_job_message(kind, token, header, frames)
 

@@ -66,14 +66,14 @@ generations: list[int] = []
 
 @pytest.fixture
 def make_jobs(tmp_path: Path) -> Callable[[service_messages.Limits], Jobs]:
-    """Jobs with workers that say what a test says; ``generations``: of those that were started."""
+    """Jobs with workers that say what a test says; ``generations``: of those started, -1 where one is killed."""
     generations.clear()
 
     def start(generation: int) -> Any:
         generations.append(generation)
-        return SimpleNamespace(generation=generation, ready=False, send=lambda **_: None, kill=lambda: None)
+        return SimpleNamespace(generation=generation, ready=False, send=lambda **_: None, kill=kill)
 
-    nobody = {"send": lambda *message: None, "ended": lambda job: None}
+    kill, nobody = lambda: generations.append(-1), {"send": lambda *message: None, "ended": lambda job: None}
     return lambda limits: Jobs(tmp_path, start, limits, service_messages.Timing(), **nobody)
 
 
@@ -124,7 +124,7 @@ def test_a_worker_that_says_why_it_is_broken_and_hangs(make_jobs: Callable[..., 
     store.maintain(0.0)
     said(store, "broken", code="missing_part", sentence="A part is missing.", advice="")
     store.maintain(store._timing.worker_start + 1)
-    assert job.error and job.error.sentence == "A part is missing."
+    assert job.error and job.error.sentence == "A part is missing." and generations[:2] == [1, -1]
 
 
 def test_errors_of_the_server_itself_have_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
