@@ -235,7 +235,7 @@ def test_more_connections_than_descriptors(start_server: Start) -> None:
         before = cpu_seconds(pid)
         time.sleep(1.0)
         assert cpu_seconds(pid) - before < 0.5, "it spins"
-        assert client.ask({"type": "ping"}).type == "pong"
+        assert (answer := client.ask({"type": "ping"})).type == "pong", answer.header
         later = server.client()
         assert later.last_message(later.submit("second", "answer")["token"]).type == "result"
 
