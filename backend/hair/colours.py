@@ -114,7 +114,8 @@ def greyed(log: np.ndarray, odds: np.ndarray) -> np.ndarray:
     sends most of the light. A value that moves the hue further than the light's error does is less likely.
     """
     level, white = np.exp(log) @ LUMINANCE, WHITE @ LUMINANCE
-    share = np.minimum(np.linspace(0, 1, len(odds)) * white / level, 1)
+    share = np.linspace(0, 1, len(odds)) * white / level  # of the light
+    odds, share = odds / np.maximum(share, 1), np.minimum(share, 1)  # white hairs alone are no brighter than all
     move = np.log(WHITE / white) - log + np.log(level)
     odds = odds * np.exp(-0.5 * (share * np.linalg.norm(np.diff(move)) / _HUE_DEVIATION) ** 2)  # the light's error
     mixed = np.exp(log + odds @ share / odds.sum() * move)
