@@ -161,22 +161,15 @@ class ConnectionLimit:
 
     def delivered(self, frame: zmq.Frame) -> None:
         """Note a message of the owner; ``frame`` is one of its frames."""
-        if self._monitor is not None:
-            with suppress(zmq.ZMQError):
-                if (descriptor := int(frame.get(zmq.SRCFD))) in self._open:
-                    self._open[descriptor] = True
+        self._count()  # its connection may be too new
+        with suppress(zmq.ZMQError):
+            if (descriptor := int(frame.get(zmq.SRCFD))) in self._open:
+                self._open[descriptor] = True
 
     def maintain(self) -> None:
         """Close connections above the limit, those that said nothing first. Called often."""
-        if self._monitor is None:
-            return
-        while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)
-            if event["event"] == zmq.EVENT_ACCEPTED:
-                self._open[event["value"]] = False
-            else:
-                self._open.pop(event["value"], None)
-        excess = len(self._open) - most_connections()
+        self._count()
+        excess = len(self._open) - most_connections() if self._open else 0
         if excess <= 0:
             return
         _log.warning("%d connections are too many; %d are closed", len(self._open), excess)
@@ -187,6 +180,14 @@ class ConnectionLimit:
                     connection.shutdown(socket.SHUT_RDWR)
                 connection.detach()  # ZeroMQ closes it
             del self._open[descriptor]
+
+    def _count(self) -> None:
+        while self._monitor is not None and self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)
+            if event["event"] == zmq.EVENT_ACCEPTED:
+                self._open[event["value"]] = False
+            else:
+                self._open.pop(event["value"], None)
 
 
 def _allow_open_files() -> None:

@@ -29,14 +29,7 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
         "backend.hair.fit_hair.strand_colours", lambda line, *told: asked.append(told) or (line[:, 0], line[:, 1])
     )
 
-    def result(
-        groom: str | None,
-        style: str = "auto",
-        kind: HairKind | None = None,
-        parting=("auto", 0.0),
-        spots=False,
-        hat=False,
-    ):
+    def result(groom, style="auto", kind: HairKind | None = None, parting=("auto", 0.0), spots=False, hat=False):
         truth = None if groom is None else groom_strands(load_grooms()[groom], template.vertices).points
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
         if spots:

@@ -54,11 +54,10 @@ def test_white_hair_that_one_photo_shows_violet_is_white() -> None:
 
 
 def test_hair_that_is_read_as_grey_has_white_hairs_hue_unless_the_photos_show_ginger() -> None:
-    sand, red, unsure = (0.3, 0.24, 0.17), (0.128, 0.071, 0.024), (0.3, 0.2, 0.4, 0.1)
-    shown = (sand, (1, 0, 0, 0), 1.76), (sand, (0, 0, 0.2, 0.8), 1.13), (sand, unsure, 1.4), (red, unsure, 5.3)
-    for albedo, odds, ratio in shown:
-        grey = np.exp(greyed(np.log(albedo), np.array(odds)))
-        np.testing.assert_allclose([grey @ LUMINANCE, grey[0] / grey[2]], [albedo @ np.array(LUMINANCE), ratio], 0.05)
+    sand, red, half = (0.3, 0.24, 0.17), (0.128, 0.071, 0.024), (0.3, 0.2, 0.4, 0.1)
+    for hair, odds, hue in (sand, (1, 0, 0, 0), 1.76), (sand, (0, 0, 0, 1), 1.13), (sand, half, 1.4), (red, half, 5.3):
+        grey = np.exp(greyed(np.log(hair), np.array(odds)))
+        np.testing.assert_allclose([grey @ LUMINANCE, grey[0] / grey[2]], [hair @ np.array(LUMINANCE), hue], 0.05)
 
 
 def test_photos_of_other_looks_say_half_of_the_brightness() -> None:

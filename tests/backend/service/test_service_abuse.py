@@ -25,9 +25,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = st.dictionaries(
-    st.sampled_from(["type", "request", "token", "photos", "options", "protocol"]), JSON, max_size=6
-)
+NAMES = st.sampled_from(["type", "request", "token", "photos", "options", "protocol"])
+FIELDS = st.dictionaries(NAMES, JSON, max_size=6)
 KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "ping", "received"])
 Start = Callable[..., ServerProcess]
 
@@ -216,6 +215,18 @@ def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers:
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sockets are no files")
+def test_who_speaks_at_once_is_no_stranger() -> None:
+    from backend.service.access import ConnectionLimit
+
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router, context.socket(zmq.DEALER) as client:
+        limit, port = ConnectionLimit(router), router.bind_to_random_port("tcp://127.0.0.1")
+        client.connect(f"tcp://127.0.0.1:{port}")
+        client.send(b"hello")
+        limit.delivered(router.recv_multipart(copy=False)[0])
+        assert list(limit._open.values()) == [True], "closed before strangers who say nothing"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of another process")
