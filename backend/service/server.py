@@ -301,7 +301,7 @@ class Server(AbstractContextManager):
         elif isinstance(message, messages.AboutJob):
             self._handle_job(identity, message, now)
         elif isinstance(message, messages.Ping):
-            self._send(identity, {"type": "pong", **with_request(message.request)}, may_be_lost=True)
+            self._send(identity, {"type": "pong", **with_request(message.request)}, may_be_lost=not message.request)
         elif isinstance(message, messages.Bye):
             self._connections.pop(identity, None)
             if not self._connections:
