@@ -271,8 +271,8 @@ def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, w
     photos = PhotoCollection(()) if scan is not None and not others else read(others)
     if scan is not None:
         pictures, mesh = read(drawn), PhotoVerdict(scan.name, True, "It gives the shape.")
-        told = [face.name for face in pictures.faces if face.use == "both"]
-        shape = () if scan.painted else told[not photos.faces :]  # clay from the sides paints holes of ears, and hair
+        clay = () if scan.painted else [face.name for face in pictures.faces if face.use == "both"]
+        shape = clay if photos.faces else clay[1:]  # clay from the sides paints holes of ears, and hair
         faces = tuple(replace(face, use="shape") if face.name in shape else face for face in pictures.faces)
         photos = PhotoCollection(faces + photos.faces, (mesh, *pictures.verdicts, *photos.verdicts), scan)
     if options.look:

@@ -108,7 +108,7 @@ def read_packed(stream: BinaryIO, most: int = PIPE_BYTES) -> bytes | None:
     cut off or has more than ``most`` bytes."""
     if not (start := stream.read(_LENGTH.size)):
         return None
-    length = int.from_bytes(start, "little")
+    (length,) = _LENGTH.unpack(start.ljust(_LENGTH.size, b"\0"))  # of which a part may be missing
     packed = stream.read(length) if len(start) == _LENGTH.size and length <= most else b""
     if len(start) < _LENGTH.size or len(packed) != length:
         raise ValueError(f"a message of {length} bytes is too large or cut off")
