@@ -279,7 +279,8 @@ def _hairs(
     parts = np.array([nnls(system, np.append(one, SURE * (1.0 - COVERED)))[0] for one in mixed])
     covered = np.maximum(1.0 - parts[:, 2], 1.0 - COVERED)
     hairs = parts[:, :2] @ grey / np.maximum(covered, parts[:, :2].sum(1))[:, None]
-    return np.maximum(hairs, DARKEST * np.minimum(pigment, mixed)), np.minimum(covered / COVERED, 1.0)
+    darkest = DARKEST * pigment * np.minimum(mixed.mean(1, keepdims=True) / pigment.mean(), 1.0)
+    return np.maximum(hairs, darkest), np.minimum(covered / COVERED, 1.0)
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -323,8 +324,7 @@ def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:
     per_pixel = float(np.median(pixels[:, 2]) / photo.camera.intrinsics[1, 1])
     middle = np.median(pixels[surface.regions["lips"][: surface.count][jaw] > 0.5, 0])
     hair = face.labels[:, np.abs(np.arange(face.labels.shape[1]) - middle) * per_pixel < 0.015] == FaceClass.FACIAL_HAIR
-    bearded = hair.any(0)
-    if 2 * bearded.sum() <= len(bearded):
+    if 2 * (bearded := hair.any(0)).sum() <= len(bearded):
         return float("nan")
     outline = pixels[np.abs(pixels[:, 0] - middle) * per_pixel < 0.015, 1].max()
     return float(len(hair) - np.median(hair[::-1, bearded].argmax(0)) - outline) * per_pixel

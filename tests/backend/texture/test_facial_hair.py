@@ -97,18 +97,18 @@ def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) 
 def test_skin_between_hairs_does_not_make_them_brown(covered: float, hair: tuple[float, ...]) -> None:
     """A grey moustache came brown, and brows on dark heads ginger, with the skin's ratio of red to green."""
     hue = np.array(hair) / TONE
-    seen = np.log(covered * hue + 1.0 - covered)
-    places = np.zeros((50, 3)), np.zeros((4, 3))
-    found = facial_hair._hairs(np.tile(seen, (50, 1)), *places, hue, facial_hair.WHITE / TONE)[0][0] * TONE
+    places, seen = np.zeros((50, 3)), np.log(covered * hue + 1.0 - covered)
+    found = facial_hair._hairs(seen + places, places, places[:4], hue, facial_hair.WHITE / TONE)[0][0] * TONE
     assert found[0] / found[1] == pytest.approx(hair[0] / hair[1], rel=0.15)
     assert found.mean() == pytest.approx(np.mean(hair), abs=0.08)
 
 
 def test_white_hairs_are_as_yellow_as_keratin() -> None:
-    """They were bluish."""
-    places, colours = np.zeros((50, 3)), (facial_hair.UNKNOWN / TONE, facial_hair.WHITE / TONE)
-    found = facial_hair._hairs(np.log(3.0 / TONE) + places, places, places[:4], *colours)[0][0] * TONE
-    assert found[0] > 1.1 * found[2]
+    """They were bluish, and grey ones wine where skin shines through in shade."""
+    places, white, grey = np.zeros((50, 3)), facial_hair.WHITE / TONE, np.array([0.15, 0.13, 0.115])
+    for seen, own in ((3.0, facial_hair.UNKNOWN), (np.array([0.12, 0.05, 0.05]), grey)):
+        found = facial_hair._hairs(np.log(seen / TONE) + places, places, places[:4], own / TONE, white)[0][0] * TONE
+        assert found[0] > 1.1 * found[2] and found[1] ** 2 > 0.9 * found[0] * found[2]
 
 
 def test_a_hand_that_is_labelled_as_a_beard_tells_nothing_of_the_chin(scene: Scene) -> None:
