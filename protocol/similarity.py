@@ -16,6 +16,10 @@ class Similarity(NamedTuple):
         """Transform positions (..., D)."""
         return self.offsets(points) + self.translation
 
+    def undone(self, points: np.ndarray) -> np.ndarray:
+        """The positions (..., D) from which ``points`` come."""
+        return (points - self.translation) @ self.rotation / self.scale
+
     def offsets(self, offsets: np.ndarray) -> np.ndarray:
         """Transform offsets (..., D)."""
         return self.scale * (offsets @ self.rotation.T)

@@ -14,6 +14,7 @@ from backend.errors import LikenessError
 from backend.fitting.fit import FaceModels, fit_face
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.fitting.stages import FittedFace, FittedPhoto
+from backend.geometry.closest import Closest
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphModel
@@ -74,9 +75,9 @@ def measure(scan: np.ndarray, marks: np.ndarray, estimate: Estimate) -> ScanDist
 def signed_by_region(scan: np.ndarray, estimate: Estimate, measured: ScanDistance) -> dict[str, float]:
     """Region -> median millimetres by which an estimate lies outside a scan (N, 3): of the points that the distance
     measured, and of all at the ears."""
-    placed, regions = measured.alignment.apply(estimate.vertices), measured_regions()
-    signed = signed_errors(scan[measured.chosen], placed, estimate.faces, regions)
-    return signed | signed_errors(scan, placed, estimate.faces, {"ears": regions["ears"]})
+    closest = Closest(measured.alignment.apply(estimate.vertices), estimate.faces)
+    signed = signed_errors(scan[measured.chosen], closest, estimate.faces, measured_regions())
+    return signed | signed_errors(scan, closest, estimate.faces, {"ears": measured_regions()["ears"]})
 
 
 @cache

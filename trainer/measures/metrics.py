@@ -15,7 +15,6 @@ from backend.fitting.solver import populations
 from backend.geometry.closest import Closest
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, triangles_from_quads
-from backend.geometry.vectors import area_vectors, unit_vectors
 from backend.photos.faces import landmarks_of_largest
 from protocol.similarity import Similarity, fit_similarity
 
@@ -160,21 +159,22 @@ def scan_to_mesh(
     chosen = np.flatnonzero(np.linalg.norm(scan - nose_tip, axis=1) < crop_radius(scan_seven, bridge))
     points = scan[chosen]
     start = fit_similarity(seven, scan_seven)
-    alignment = refine_alignment(points, vertices, faces, start)
-    placed = alignment.apply(vertices)
-    distance = Closest(placed, faces)(points)[2]
-    return ScanDistance(distance * 1000, alignment, chosen)
+    closest = Closest(start.apply(vertices), faces)
+    more = refine_alignment(points, closest)
+    distance = closest(more.undone(points))[2] * more.scale
+    whole = Similarity(more.scale * start.scale, more.rotation @ start.rotation, more.apply(start.translation))
+    return ScanDistance(distance * 1000, whole, chosen)
 
 
 def signed_errors(
-    scan: np.ndarray, vertices: np.ndarray, faces: np.ndarray, regions: Mapping[str, np.ndarray]
+    scan: np.ndarray, closest: Closest, faces: np.ndarray, regions: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """Region -> median millimetres along the mesh's normal by which a mesh lies outside a scan, NaN without points.
 
-    scan : (S, 3) metres. vertices : (V, 3) aligned to it, metres; faces : (F, 3). regions : name -> (V,) bool."""
-    hit, weights, distance = Closest(vertices, faces)(scan)
-    away = (vertices[faces[hit]] * weights[..., None]).sum(1) - scan
-    outside = np.sign((away * area_vectors(vertices, faces[hit])).sum(1)) * distance * 1000
+    scan : (S, 3) metres. closest : to the mesh, aligned to it, metres, faces (F, 3). regions : name -> (V,) bool."""
+    hit, weights, distance = closest(scan)
+    away = (closest.corners[hit] * weights[..., None]).sum(1) - scan
+    outside = np.sign((away * closest.normals[hit]).sum(1)) * distance * 1000
     nearest = faces[hit, weights.argmax(1)]
     return {
         name: float(np.median(outside[chosen[nearest]])) if chosen[nearest].any() else np.nan
@@ -182,34 +182,28 @@ def signed_errors(
     }
 
 
-def refine_alignment(
-    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, start: Similarity, passes: int = ICP_PASSES
-) -> Similarity:
-    """Similarity of the mesh that minimises the squared point-to-triangle distance of ``points`` (N, 3).
+def refine_alignment(points: np.ndarray, closest: Closest, passes: int = ICP_PASSES) -> Similarity:
+    """Similarity of a mesh that minimises the squared point-to-triangle distance of ``points`` (N, 3).
 
     Each iteration pairs every point with its closest point on the mesh and takes one Gauss-Newton step of the residuals
     along the line between them (along the triangle's normal where they coincide), with scale as a seventh unknown.
     """
-    scale, rotation, translation = start.scale, start.rotation.copy(), start.translation.copy()
-    middle = points.mean(0)
-    best, best_error = start, np.inf
+    scale, rotation, translation = best = Similarity(1.0, np.eye(3), np.zeros(3))
+    middle, best_error = points.mean(0), np.inf
     # the search is in the mesh's own frame; points are transformed there, which only scales all distances
-    closest = Closest(vertices, faces)
-    corners, normals = vertices[faces], unit_vectors(area_vectors(vertices, faces))
     for _ in range(passes):
-        local = (points - translation) @ rotation / scale
-        hit, barycentrics, distance = closest(local, exact=False)
+        hit, barycentrics, distance = closest(Similarity(scale, rotation, translation).undone(points), exact=False)
         error = float((distance * scale) @ (distance * scale))
         if error < best_error:
             gain = best_error - error
             best, best_error = Similarity(scale, rotation.copy(), translation.copy()), error
             if np.isfinite(gain) and gain < 1e-7 * error:
                 break
-        spots = (corners[hit] * barycentrics[:, :, None]).sum(1)
+        spots = (closest.corners[hit] * barycentrics[:, :, None]).sum(1)
         placed = scale * spots @ rotation.T + translation
         away = points - placed
         length = np.linalg.norm(away, axis=1, keepdims=True)
-        direction = np.where(length > 1e-7, away / np.maximum(length, 1e-12), normals[hit] @ rotation.T)
+        direction = np.where(length > 1e-7, away / np.maximum(length, 1e-12), closest.normals[hit] @ rotation.T)
         offset = placed - middle
         # placed moves by w x offset + t + s offset; its component along ``direction`` should cancel ``away``
         rows = np.concatenate(

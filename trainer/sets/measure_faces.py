@@ -12,7 +12,6 @@ import torch
 
 from backend.geometry.closest import Closest
 from backend.geometry.template import load_template
-from backend.geometry.vectors import area_vectors, unit_vectors
 from backend.models.graph_face import GraphModel, graph_face, read_codes
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_face
 from backend.models.learned_basis.network import LANDMARKS
@@ -54,11 +53,12 @@ def micc_error(sample: Mapping[str, np.ndarray], shape: Estimate) -> float:
     scan = sample["vertices"].astype(np.float64)
     points = scan[np.linalg.norm(scan - sample["nose_tip"], axis=1) < MICC_RADIUS]
     start = fit_similarity(shape.seven, sample["seven"])
-    placed = refine_alignment(points, shape.vertices, shape.faces, start).apply(shape.vertices)
-    hit, barycentrics, _ = Closest(placed, shape.faces)(points)
-    away = points - (placed[shape.faces[hit]] * barycentrics[:, :, None]).sum(1)
-    normals = unit_vectors(area_vectors(placed, shape.faces[hit]))
-    return float(np.abs((away * normals).sum(1)).mean() * METRES_TO_MM)
+    closest = Closest(start.apply(shape.vertices), shape.faces)
+    placed = refine_alignment(points, closest)
+    local = placed.undone(points)
+    hit, barycentrics, _ = closest(local)
+    away = local - (closest.corners[hit] * barycentrics[:, :, None]).sum(1)
+    return float(np.abs((away * closest.normals[hit]).sum(1)).mean() * placed.scale * METRES_TO_MM)
 
 
 def box_nme(predicted: np.ndarray, true: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from backend.geometry.closest import Closest
 from protocol.similarity import Similarity
 from trainer.measures.metrics import crop_radius, refine_alignment, scan_to_mesh, signed_errors
 
@@ -58,7 +59,7 @@ def test_a_mesh_before_a_scan_is_outside_of_it_where_it_is():
     scan, _ = grid_mesh(20, 0.007)
     scan[:, 2] = np.where(scan[:, 0] < 0, -0.002, 0.001)
     sides = {"left": vertices[:, 0] < 0, "right": vertices[:, 0] > 0, "behind": vertices[:, 0] > 1}
-    assert signed_errors(scan, vertices, faces, sides) == pytest.approx(
+    assert signed_errors(scan, Closest(vertices, faces), faces, sides) == pytest.approx(
         {"left": 2.0, "right": -1.0, "behind": np.nan}, abs=1e-4, nan_ok=True
     )
 
@@ -69,7 +70,7 @@ def test_a_known_similarity_is_found_again():
     angle = np.radians(4)
     rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     true = Similarity(1.07, rotation, np.array([0.002, -0.003, 0.004]))
-    found = refine_alignment(true.apply(points), vertices, faces, Similarity(1.0, np.eye(3), np.zeros(3)))
+    found = refine_alignment(true.apply(points), Closest(vertices, faces))
     assert found.scale == pytest.approx(true.scale, abs=2e-3)
     np.testing.assert_allclose(found.apply(points), true.apply(points), atol=3e-4)
 
