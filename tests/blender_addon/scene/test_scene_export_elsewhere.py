@@ -15,7 +15,7 @@ import pytest
 from blender_addon.shared.names import ARKIT_NAMES, EYE_PART_NAMES
 from head_message import made_up_asset
 from scene_helpers import coordinates, image_pixels, import_head
-from test_scene_export_look import imported
+from test_scene_export import COARSE, imported
 
 from blender_addon.errors import AddonError
 from blender_addon.export.presets import BY_NAME
@@ -111,7 +111,7 @@ def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult
     shapes = []
     write_glb(made_up_asset()[0], tmp_path / "face.glb")
     collection = import_head(result, bpy.context)
-    export_head(bpy.context, collection, replace(BY_NAME["GLTF"], subdivision=0, skeleton=False), tmp_path / "head.glb")
+    export_head(bpy.context, collection, replace(COARSE["GLTF"], skeleton=False), tmp_path / "head.glb")
     for name in ("face.glb", "head.glb"):
         found = {}
         for part, obj in imported(bpy, tmp_path / name).items():
@@ -134,7 +134,7 @@ def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult
 
 @pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF"])
 def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, tmp_path: Path, name: str) -> None:
-    preset = BY_NAME[name]
+    preset = COARSE[name]
     path = tmp_path / f"Anna{preset.suffix}"
     collection = import_head(result, bpy.context)
     export_head(bpy.context, collection, preset, path)
@@ -157,7 +157,7 @@ def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, 
 def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path) -> None:
     collection = import_head(result, bpy.context)
     for name, choices in (("plain", {}), ("small", {"webp": True, "simple_eyes": True})):
-        export_head(bpy.context, collection, BY_NAME["GLTF"], tmp_path / f"{name}.glb", ExportSettings(**choices))
+        export_head(bpy.context, collection, COARSE["GLTF"], tmp_path / f"{name}.glb", ExportSettings(**choices))
     plain, small = (gltf_header(tmp_path / f"{name}.glb") for name in ("plain", "small"))
     assert {"KHR_materials_transmission", "KHR_materials_ior", "KHR_materials_clearcoat"} <= set(
         plain["extensionsUsed"]

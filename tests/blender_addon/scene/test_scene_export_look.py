@@ -11,9 +11,8 @@ from blender_addon.shared.hair_cards import ALPHA_CUTOFF, card_atlas
 from blender_addon.shared.names import ARKIT_NAMES
 from blender_addon.shared.photo_folder import png_bytes
 from scene_helpers import coordinates, image_pixels, import_head
-from test_scene_export import imported
+from test_scene_export import COARSE, imported
 
-from blender_addon.export.presets import BY_NAME, PRESETS
 from blender_addon.export.write import ExportSettings, export_head
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import origin_of, to_head
@@ -80,7 +79,7 @@ def world(obj) -> np.ndarray:
     return coordinates(obj.data.vertices) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", COARSE.values(), ids=COARSE)
 def test_a_file_has_keys_bones_and_the_heads_surfaces(bpy, result: HeadResult, tmp_path: Path, preset) -> None:
     path = tmp_path / f"head{preset.suffix}"
     export_head(bpy.context, import_head(result, bpy.context), preset, path)
@@ -114,8 +113,8 @@ def test_a_file_has_keys_bones_and_the_heads_surfaces(bpy, result: HeadResult, t
 
 @pytest.mark.parametrize("name", ["UNREAL", "GLTF"])
 def test_lower_hair_is_in_the_file_with_its_strand_map(bpy, result: HeadResult, tmp_path: Path, name: str) -> None:
-    path = tmp_path / f"Anna{BY_NAME[name].suffix}"
-    export_head(bpy.context, import_head(result, bpy.context), BY_NAME[name], path, ExportSettings(hair_triangles=1000))
+    path = tmp_path / f"Anna{COARSE[name].suffix}"
+    export_head(bpy.context, import_head(result, bpy.context), COARSE[name], path, ExportSettings(hair_triangles=1000))
     assert (tmp_path / "Anna_hair_strand_map.png").read_bytes() == png_bytes(card_atlas().strand_map)
     assert "Anna_hair_strand_map.png" in path.with_suffix(".txt").read_text()
     hair = imported(bpy, path)["hair"]
@@ -139,8 +138,8 @@ def test_cards_of_a_beard_follow_the_jaw(bpy, result: HeadResult, tmp_path: Path
     placed = points - to_head(origin_of(tags.part_object(collection, "head").data))
     colours = result.hair.root_colour, result.hair.tip_colour
     monkeypatch.setattr(hair_of_scene, "_shown_hairs", lambda *_: (placed, colours))  # the guides alone
-    path = tmp_path / f"Anna{BY_NAME[name].suffix}"
-    export_head(bpy.context, collection, BY_NAME[name], path, ExportSettings(hair_triangles=4000))
+    path = tmp_path / f"Anna{COARSE[name].suffix}"
+    export_head(bpy.context, collection, COARSE[name], path, ExportSettings(hair_triangles=4000))
     hair = imported(bpy, path)["hair"]
     keys = hair.data.shape_keys.key_blocks
     moved = np.linalg.norm(coordinates(keys["jawOpen"].data) - coordinates(keys[0].data), axis=1)

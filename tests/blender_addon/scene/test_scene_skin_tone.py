@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from blender_addon.shared.photo_folder import png_bytes
 from scene_helpers import image_pixels, import_head
-from test_scene_export import imported
+from test_scene_export import COARSE, imported
 from test_scene_export_look import Surface
 
-from blender_addon.export.presets import BY_NAME
 from blender_addon.export.write import export_head
 from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult
@@ -68,7 +67,7 @@ def test_a_file_has_the_tone_in_its_albedo(bpy, result: HeadResult, tmp_path: Pa
     uv = {part: tags.part_object(collection, part).data.uv_layers["Head"].uv for part in ("head", "teeth_upper")}
     places = {part: np.array([one.vector[:] for one in layer])[::50] for part, layer in uv.items()}
     path = tmp_path / "head.glb"
-    export_head(bpy.context, collection, BY_NAME[name], path)
+    export_head(bpy.context, collection, COARSE[name], path)
     assert len(bpy.data.images) == images
     after = linear(image_pixels(Surface(imported(bpy, path)["head"].data.materials[0]).image("Base Color"))[..., :3])
     for part, spots in places.items():
