@@ -35,29 +35,27 @@ from trainer.portraits.relabel import read_traits
 
 TOY_STEPS = 2
 """Steps of each stage of a recipe at toy size: a first one, and one after it."""
-LIMITS = {
+_FEW = (
+    *("count", "keep", "first", "people", "basis_people", "reference_people", "start_people"),
+    *("identity", "expression", "depth_components", "albedo_components"),
+)
+LIMITS = dict.fromkeys(_FEW, 2) | {
     "steps": TOY_STEPS,
     "batch": 2,
     "validation_samples": 2,
     "validate_steps": TOY_STEPS,
     "log_steps": 1,
-    "count": 8,
-    "keep": 8,
-    "processes": 1,
-    "first": 4,
-    "people": 8,
-    "basis_people": 16,
-    "reference_people": 4,
-    "start_people": 16,
-    "start_shapes": 16,
-    "identity": 8,
-    "expression": 8,
-    "depth_components": 8,
-    "albedo_components": 8,
+    "processes": 0,
+    "start_shapes": 4,
+    "size": 64,
+    "coarse": 16,
+    "texture": 256,
+    "picture": 128,
+    "photos": 2,
 }
 """Largest value of each field of a recipe, wherever it occurs."""
 PORTRAIT_SIDE = 256
-"""Pixels, the smallest size at which the face detector finds all of them."""
+"""Pixels, the smallest size at which the face detector finds all of them, and of their crops."""
 PORTRAITS_PER_TRAIT = 2
 """Portraits per answer on a list, because the classifiers need more than one of each."""
 DONE = "done"
@@ -143,7 +141,8 @@ def toy_overrides(recipe: str, steps: int = TOY_STEPS) -> list[str]:
     """``--set`` words that cut ``recipe`` down to ``LIMITS``, its stages to ``steps``; zeros, which mean "endless",
     stay."""
     table = encode(load_recipe(find_recipe(recipe)))
-    limits = LIMITS | {"steps": steps, "validate_steps": steps}
+    crops = {"size": PORTRAIT_SIDE} if recipe.startswith("parsing") else {}  # which hair-kind wants in full
+    limits = LIMITS | {"steps": steps, "validate_steps": steps} | crops
     return [word for path in _too_large(table, "", limits) for word in ("--set", path)]
 
 
@@ -183,7 +182,7 @@ def draw_portraits(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if all((folder / name).is_file() for name in names):
         return len(names)
-    people = PeopleConfig(size=PORTRAIT_SIDE, seed=7).build()
+    people = PeopleConfig(size=PORTRAIT_SIDE, seed=7, supersampling=1.0).build()
     for number, name in enumerate(names):
         picture = people.batch(range(number, number + 1), torch.device("cpu")).images[0]
         pixels = (picture.permute(1, 2, 0).numpy()[..., ::-1] * 255.0 + 0.5).astype(np.uint8)

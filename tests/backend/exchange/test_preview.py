@@ -23,22 +23,20 @@ def preview(name: str = "a photo.jpg", expression: np.ndarray | None = None) -> 
     return drawing.PhotoPreview(name, pixels, front_camera(), weights, asset_mesh.neutral_light())
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
+def test_any_name_that_a_file_may_have_is_drawn(hand_made_asset: FaceAsset) -> None:
+    """A line break ended the whole run after all the work."""
+    bald = replace(hand_made_asset, hair_strands=None)
+    without = drawing.preview_picture(bald, [preview("")])
+    for name, shown in (
         ("me.jpg", "me.jpg"),
         ("Zoë.jpg", "Zoe.jpg"),
         ("two\nlines\t.jpg", "3: two?lines?.jpg"),
         ("照片.jpg", "3: ??.jpg"),
         ("\x1b[31m\u202egpj.\U0001f600", "3: ?[31m?gpj.?"),
         ("\udce9.jpg", "3: ?.jpg"),
-    ],
-)
-def test_any_name_that_a_file_may_have_is_drawn(hand_made_asset: FaceAsset, name: str, shown: str) -> None:
-    """A line break ended the whole run after all the work."""
-    assert drawing.drawable(name, 3) == shown
-    with_name, without = (drawing.preview_picture(hand_made_asset, [preview(text)]) for text in (name, ""))
-    assert (with_name != without).any()
+    ):
+        assert drawing.drawable(name, 3) == shown
+        assert (drawing.preview_picture(bald, [preview(name)]) != without).any(), shown
 
 
 @pytest.mark.parametrize("count", [0, 1, drawing.MOST_PHOTOS + 3])

@@ -98,7 +98,7 @@ def test_straight_hair_waves_where_the_reader_says_so(fit) -> None:
 
 def test_a_parting_that_is_told_is_there(fit) -> None:
     for side, sign in (("left", 1), ("right", -1)):
-        points = fit("taper", "auto", parting=(side, 0.03))[0].strands.points
+        points = fit("taper", "taper", parting=(side, 0.03))[0].strands.points
         top = (points[:, 0, 1] > 0.83) & (points[:, 0, 2] > 0.04)
         away = (points[:, -1, 0] - points[:, 0, 0]) * sign
         outer = points[:, 0, 0] * sign > 0.035

@@ -60,7 +60,7 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
         critic = None if stage.critic is None else dataclasses.replace(stage.critic, widths=(8, 8))
         few |= {"network": network, "source": source, "critic": critic}
     elif isinstance(stage, GraphAlbedoStageConfig):
-        source = CompletedSkinsConfig(size=32, texture=256, picture=128, people=2, photos=1, folder=str(folder))
+        source = CompletedSkinsConfig(size=32, texture=256, picture=128, people=1, photos=1, folder=str(folder))
         few |= {"network": dataclasses.replace(stage.network, size=32, widths=(4, 4, 8)), "source": source}
     elif isinstance(stage, GraphFaceStageConfig):
         levels = len(stage.network.widths)
