@@ -14,6 +14,8 @@ then as many of curls. A strand of 3 pixels on a card of 10 mm is half a millime
 ALPHA_CUTOFF = 0.35
 """Least opacity in [0, 1] at which a texel of a card is drawn. It is below a half, because texels of small mip maps
 average strands and gaps."""
+SMALLEST_CARD_OFFSET_M = 1e-4
+"""Metres: hair cards do not follow smaller motions of the skin."""
 _STRAIGHT = 0.25
 """Share of a card's points that go to where it is long; the others go to where it bends."""
 _ROOT_WORTH = 50.0

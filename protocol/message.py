@@ -85,8 +85,6 @@ CARD_LEVELS, CARD_POINTS = (12_000, 4_000, 1_000), (8, 6, 4)
 """Triangles at most of each level of hair cards, the usual budget of game engines for a head of hair near by, in a room
 and far away, and the fewest points along a card of each: with eight, nine of ten guides of 15 cm are within 2 mm of
 their cards (with five evenly placed ones within 12 mm)."""
-SMALLEST_CARD_OFFSET_M = 1e-4
-"""Metres: hair cards do not follow smaller motions of the skin."""
 
 
 def fewest_card_points(most: int) -> int:

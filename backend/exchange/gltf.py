@@ -27,8 +27,8 @@ from backend.hair.draw import hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.rasterize import gutter_source
 from backend.texture.surface import UvChart, build_atlases
-from protocol.hair_cards import ALPHA_CUTOFF, HairCards, card_atlas, card_roots
-from protocol.message import CARD_LEVELS, SMALLEST_CARD_OFFSET_M
+from protocol.hair_cards import ALPHA_CUTOFF, SMALLEST_CARD_OFFSET_M, HairCards, card_atlas, card_roots
+from protocol.message import CARD_LEVELS
 from protocol.names import ARKIT_NAMES
 
 

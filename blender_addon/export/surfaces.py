@@ -13,10 +13,11 @@ import numpy as np
 from ..objects import tags
 from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, array_of, attribute_or, coordinates
 from ..scene import materials
-from ..scene.hair import ATLAS, COLOUR
-from ..scene.hair import UV as UV_CARDS
+from ..scene.hair import CARD_COLOUR, CARD_UV
 from ..scene.mpfb import covered_texels, grow
 from ..scene.nodes import add_nodes, new_material
+from ..shared.hair_cards import card_atlas
+from ..shared.photo_folder import png_bytes
 
 HAIR = "hair"
 """Name of the hair cards among the parts of a file."""
@@ -61,7 +62,7 @@ SURFACES: Mapping[str, Surface] = {
     "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
     "frame": Surface(0.3, None, colour=()),
     "lens": Surface(0.05, None, colour=()),
-    HAIR: Surface(0.7, HAIR, UV_CARDS, see_through=True, specular=0.2),
+    HAIR: Surface(0.7, HAIR, CARD_UV, see_through=True, specular=0.2),
 }
 
 
@@ -112,13 +113,12 @@ class ExportMaterials:
         head = self.parts[0]
         pictures = {"Colour": None, "Roughness": None, "Normals": None}
         if look == HAIR:
-            atlas = {node.image.name.split(".")[0]: node.image for node in _pictures(part)}
-            strands, pictures["Normals"] = (atlas.get(name) for name in ATLAS)
-            by_vertex = self.tint or strands is None
-            pictures["Colour"] = (
-                strands if by_vertex else materials.tinted(f"{self.name}_{strands.name}", strands, part.data)
-            )
-            self.images += [] if by_vertex else [pictures["Colour"]]
+            atlas = (("strands", card_atlas().strands), ("relief", card_atlas().normals))
+            strands, relief = (materials.packed_image(f"hair_{name}", png_bytes(pixels)) for name, pixels in atlas)
+            relief.colorspace_settings.name = "Non-Color"
+            tinted = strands if self.tint else materials.tinted(f"{self.name}_{strands.name}", strands, part.data)
+            pictures |= {"Colour": tinted, "Normals": relief}
+            self.images += {strands, relief, tinted}
         elif surface.picture is not None:
             pictures["Colour"] = self.collection.get(surface.picture)
         tone = materials.tone_of(head) if look == "skin" and pictures["Colour"] is not None else None
@@ -141,9 +141,9 @@ class ExportMaterials:
         if not surface.see_through:
             for link in list(shader["Alpha"].links):
                 tree.links.remove(link)
-        if look == HAIR and self.tint and pictures["Colour"] is not None:
+        if look == HAIR and self.tint:
             mixed = add_nodes(tree, "export_tint")
-            mixed["Tint"].layer_name = COLOUR
+            mixed["Tint"].layer_name = CARD_COLOUR
             colour = next(socket for socket in mixed["Tinted"].outputs if socket.enabled)
             tree.links.new(colour, shader["Base Color"])
             tree.links.new(mixed["Cut"].outputs[0], shader["Alpha"])
@@ -158,12 +158,6 @@ class ExportMaterials:
         materials.pack_pixels(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
         self.images.append(image)
         return image
-
-
-def _pictures(obj: bpy.types.Object) -> list[bpy.types.Node]:
-    """Texture nodes of an object's materials."""
-    trees = [slot.material.node_tree for slot in obj.material_slots if slot.material and slot.material.node_tree]
-    return [node for tree in trees for node in tree.nodes if node.type == "TEX_IMAGE" and node.image is not None]
 
 
 def _triangles(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray]:

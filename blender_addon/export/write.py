@@ -7,7 +7,7 @@ bones are children of the head's bone there, not of the jaw's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from ..objects import tags
 from ..objects.meshes import coordinates
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
-from ..scene.hair import STRAND_MAP, still_hairs, strand_map_of, strands_as_cards
+from ..scene.hair import hair_cards, still_hairs
 from ..scene.materials import TYPICAL, WRINKLES, file_bytes, lined, skin_material, strength_socket, wrinkles_of
+from ..shared.hair_cards import card_atlas
 from ..shared.message import CARD_LEVELS
 from ..shared.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..shared.photo_folder import png_bytes
@@ -202,11 +203,10 @@ ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "
 
 
 def export_parts(collection: bpy.types.Collection, simple_eyes: bool = False) -> list[bpy.types.Object]:
-    """The objects of a head that are exported, head first; glasses that are taken off are not, and cards of hair come
-    last. ``simple_eyes`` : the eyeballs alone."""
+    """The parts of a head that are exported, head first; glasses that are taken off are not. ``simple_eyes`` : the
+    eyeballs alone."""
     left_out = EYE_PART_NAMES if simple_eyes else ()
     objects = [tags.part_object(collection, name) for name in ALL_PART_NAMES if name not in left_out]
-    objects.append(tags.hair_object(collection, "MESH"))
     return [obj for obj in objects if obj is not None and not (obj.get(tags.PART) in GLASSES and obj.hide_render)]
 
 
@@ -350,11 +350,11 @@ def write_companions(parts: Sequence[bpy.types.Object], preset: ExportPreset, pa
         ]
         for group, keys, number, channel in groups:
             lines.append(f"- {group}: {names[number]}, {CHANNELS[channel]}: {', '.join(keys)}")
-    strand_map = strand_map_of(parts[-1])
-    if strand_map is not None:
-        path.with_name(f"{path.stem}_{STRAND_MAP}.png").write_bytes(file_bytes(strand_map) or b"")
-        lines += ["", f"Hair: {path.stem}_{STRAND_MAP}.png, linear, in the cards' UV map.", *_STRAND_MAP_TEXT]
-    if maps or strand_map is not None or preset.advice:
+    if hair := tags.PART not in parts[-1]:
+        strand_map = path.with_name(f"{path.stem}_hair_strand_map.png")
+        strand_map.write_bytes(png_bytes(card_atlas().strand_map))
+        lines += ["", f"Hair: {strand_map.name}, linear, in the cards' UV map.", *_STRAND_MAP_TEXT]
+    if maps or hair or preset.advice:
         path.with_suffix(".txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
@@ -399,18 +399,6 @@ def export_head(
     ------
     AddonError : if the head has no mesh or lacks the parts that define its bones, or the exporter is disabled or fails.
     """
-    without = preset.one_mesh or preset.exporter == "usd"
-    with nullcontext() if without else strands_as_cards(collection, chosen.hair_triangles):
-        _write_head(context, collection, preset, path, chosen)
-
-
-def _write_head(
-    context: bpy.types.Context,
-    collection: bpy.types.Collection,
-    preset: ExportPreset,
-    path: Path,
-    chosen: ExportSettings,
-) -> None:
     parts = export_parts(collection, chosen.simple_eyes)
     with_bones = preset.skeleton if chosen.with_bones is None else chosen.with_bones
     places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
@@ -419,7 +407,7 @@ def _write_head(
     if not parts or parts[0].get(tags.PART) != "head":
         raise AddonError("The head's mesh was deleted.", "Solve it again, then export.", "head_gone")
     exporter = bpy.ops.wm.usd_export if preset.exporter == "usd" else getattr(bpy.ops.export_scene, preset.exporter)
-    strands = tags.hair_object(collection, "CURVES") if preset.exporter == "usd" else None
+    strands, usd = tags.hair_object(collection), preset.exporter == "usd"
     name = tags.name_of(collection) or collection.name
     layer = context.view_layer
     layer.update()  # a script may export what it has just imported or moved
@@ -427,6 +415,8 @@ def _write_head(
     rig = tags.rig_object(collection) if with_bones else None
     courses = sampled(context.scene, parts, rig) if may_move(parts) or bones_may_move(rig) else FrameAnimation()
     copies: list[bpy.types.Object] = []
+    if strands is not None and not (usd or preset.one_mesh):
+        parts.append(hair_cards(strands, parts[0], chosen.hair_triangles))
     materials = ExportMaterials(name, collection, parts, tint=preset.exporter == "gltf")
     try:
         for part in parts:
@@ -445,10 +435,8 @@ def _write_head(
             moved |= animate(root, courses.bones, first, preset.units)
             for ours, theirs in BONE_NAMES[chosen.bone_names].items():  # Blender renames weights and curves as well
                 root.data.bones[ours].name = theirs
-        if (
-            strands is not None
-        ):  # each frame would hold them again, 36 MB: they are still, and turn with the head's bone
-            hairs = still_hairs(strands, f"{name}_{HAIR}")
+        if usd and strands is not None:  # each frame would hold them again, 36 MB: they turn with the head's bone
+            hairs = still_hairs(strands, f"{name}_{HAIR}", {"viewport": 1.0})
             context.scene.collection.objects.link(hairs)
             copies.append(hairs)
             layer.update()
@@ -466,7 +454,7 @@ def _write_head(
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_companions(parts, preset, path)
     finally:
-        _remove(copies)
+        _remove(copies + [part for part in parts if tags.PART not in part])
         materials.remove()
         _select(selected, True)
         layer.objects.active = active
@@ -519,7 +507,7 @@ def export_strands(context: bpy.types.Context, collection: bpy.types.Collection,
     ------
     AddonError : if the head has no strands, or the exporter is missing or fails.
     """
-    hair = tags.hair_object(collection, "CURVES")
+    hair = tags.hair_object(collection)
     if hair is None:
         raise AddonError("This head has no strands.", "Cards are in the other files.", "no_strands")
     if not bpy.app.build_options.alembic:

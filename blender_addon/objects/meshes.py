@@ -104,6 +104,14 @@ def search_tree(points: np.ndarray) -> KDTree:
     return tree
 
 
+def beside(points: np.ndarray, places: np.ndarray, count: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (P, K) of the ``count`` points (N, 3) nearest to each of places (P, 3), and weights by their distance."""
+    tree = search_tree(points)
+    found = [tree.find_n(place, min(count, len(points))) for place in places.tolist()]
+    weights = np.array([[1.0 / (distance + 1e-4) for _, _, distance in near] for near in found], np.float32)
+    return np.array([[number for _, number, _ in near] for near in found]), weights / weights.sum(1, keepdims=True)
+
+
 def cross_2d(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(...,) the z component of the cross product of vectors (..., 2)."""
     return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
@@ -226,16 +234,26 @@ def put_skin_values(object_of: Callable[[str], bpy.types.Object], result: HeadRe
             write_attribute(mesh, name, "FLOAT", "value", values)
 
 
+def write_key(obj: bpy.types.Object, name: str, points: np.ndarray) -> bpy.types.ShapeKey:
+    """Write coordinates (V, 3) into an object's key; a missing one is added at 0, after ``Basis``."""
+    if obj.data.shape_keys is None:
+        obj.shape_key_add(name="Basis", from_mix=False)
+    block = obj.data.shape_keys.key_blocks.get(name)
+    if block is None:
+        block = obj.shape_key_add(name=name, from_mix=False)
+        block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
+    block.points.foreach_set("co", points.astype(np.float32).ravel())
+    return block
+
+
 def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> None:
-    """Add the part's shape keys ``names`` at value 0, after ``Basis``, which is created if missing."""
+    """Add the part's shape keys ``names``."""
     basis = to_blender(part.vertices)
     if obj.data.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
         obj.data.shape_keys.name = part.name
     for name in names:
-        block = obj.shape_key_add(name=name, from_mix=False)
-        block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
-        block.points.foreach_set("co", (basis + to_blender(part.keys[part.key_names.index(name)])).ravel())
+        write_key(obj, name, basis + to_blender(part.keys[part.key_names.index(name)]))
 
 
 def as_made(mesh: bpy.types.Mesh) -> np.ndarray:

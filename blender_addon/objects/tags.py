@@ -38,7 +38,7 @@ LASHES = "likeness_lashes"
 PORTRAIT = "likeness_portrait"
 """On a head's collection: the picture of it in the Asset Browser."""
 HAIR = "likeness_hair"
-"""On a head's hair (Curves, or a mesh of cards): fingerprint of its points as they were made."""
+"""On a head's hair: fingerprint of its points as they were made."""
 RELIEF = "likeness_relief"
 """On an image: which relief map it is. On the skin's material: the setup its nodes were built for."""
 REACH = "likeness_reach"
@@ -135,9 +135,9 @@ def worn_glasses(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     return [obj for name in GLASSES if (obj := part_object(collection, name)) is not None]
 
 
-def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object | None:
-    """A head's hair of type ``CURVES`` or ``MESH``, None if it has none or it was deleted."""
-    return _first(collection, lambda obj: obj.type == kind and HAIR in obj)
+def hair_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
+    """A head's strands, None if it has none or they were deleted."""
+    return _first(collection, lambda obj: obj.type == "CURVES" and HAIR in obj)
 
 
 def cameras_collection(collection: bpy.types.Collection) -> bpy.types.Collection | None:
@@ -286,6 +286,15 @@ def remove_object(obj: bpy.types.Object) -> None:
     bpy.data.objects.remove(obj)
     if data.users == 0:
         bpy.data.batch_remove([data])
+
+
+def replace_data(obj: bpy.types.Object, data: bpy.types.ID) -> None:
+    """Give an object other data with the same materials; the old data stays if another one uses it."""
+    before, obj.data = obj.data, data
+    for material in before.materials:
+        data.materials.append(material)
+    if before.users == 0:
+        bpy.data.batch_remove([before])
 
 
 def remove_part(collection: bpy.types.Collection, part: str) -> None:

@@ -192,7 +192,7 @@ def contents(collection: bpy.types.Collection, preset: ExportPreset) -> str:
     if preset == STRANDS:
         return "strands"
     parts = [] if preset.one_mesh else ["lashes"]
-    if parts and tags.hair_object(collection, "CURVES") is not None:
+    if parts and tags.hair_object(collection) is not None:
         parts.insert(0, "hair and its strands" if preset.exporter == "usd" else "hair as cards")
     parts += ["bust"] if tags.part_object(collection, "bust") is not None else []
     return ", ".join([*parts, "brows in the skin", "keys", "maps"])

@@ -25,7 +25,7 @@ from ..shared.options import REMADE
 from ..shared.photo_folder import is_mesh
 from . import cameras, corrections, materials
 from .expressions import PartLocks, expression_unchanged, set_expression
-from .hair import move_hair, put_hair
+from .hair import put_hair
 from .key_shapes import keep_made_keys
 from .nodes import assets_of, bundled_groups, group_slices, hair_library
 from .own_head import check_editable
@@ -349,14 +349,9 @@ class _Build:
         obj = tags.part_object(collection, part.name)
         mesh = meshes.new_mesh(part)
         if obj is not None:
-            before = obj.data
-            for material in before.materials:
-                mesh.materials.append(material)
-            obj.data = mesh
-            mesh[tags.ORIGIN] = meshes.origin_of(before).tolist()
+            mesh[tags.ORIGIN] = meshes.origin_of(obj.data).tolist()
+            tags.replace_data(obj, mesh)
             move_origin(obj, origin)
-            if before.users == 0:
-                bpy.data.meshes.remove(before)
             return
         remember_origin(mesh, origin)
         named = collection.get(tags.NAME) if part.name == "head" else None
@@ -521,9 +516,7 @@ class _Build:
 
     def _hair(self) -> None:
         """Put other hair on the head as it is now."""
-        collection, head = self.collection(), self.object_of("head")
-        put_hair(self.result, collection, head)
-        move_hair(collection, head)
+        put_hair(self.result, self.collection(), self.object_of("head"))
         self._note_report()
 
     def _note_report(self) -> None:

@@ -584,14 +584,7 @@ def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) 
     helpers = np.flatnonzero(free)
     if not len(helpers):
         return
-    tree = meshes.search_tree(body[:SKIN_VERTICES])
-    nearest = np.empty((len(helpers), NEAREST), int)
-    shares = np.empty((len(helpers), NEAREST))
-    for row, point in enumerate(body[helpers].tolist()):
-        found = tree.find_n(point, NEAREST)
-        nearest[row] = [number for _, number, _ in found]
-        shares[row] = [1.0 / max(distance, 1e-9) for _, _, distance in found]
-    shares /= shares.sum(axis=1, keepdims=True)
+    nearest, shares = meshes.beside(body[:SKIN_VERTICES], body[helpers])
     for field in fields:
         field[helpers] = (shares[:, :, None] * field[nearest]).sum(axis=1)
 
@@ -599,11 +592,6 @@ def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) 
 def _write_keys(
     body: bpy.types.Object, basis: np.ndarray, offsets: np.ndarray, expressions: Mapping[str, np.ndarray]
 ) -> None:
-    if body.data.shape_keys is None:
-        body.shape_key_add(name="Basis", from_mix=False)
-    blocks = body.data.shape_keys.key_blocks
     for name, moves, value in [(KEY_NAME, offsets, 1.0), *((name, moves, 0.0) for name, moves in expressions.items())]:
-        block = blocks.get(name) or body.shape_key_add(name=name, from_mix=False)
-        block.points.foreach_set("co", (basis + moves).astype(np.float32).ravel())
-        block.value = value
+        meshes.write_key(body, name, basis + moves).value = value
     body.data.update()

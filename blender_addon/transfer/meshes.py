@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.meshes import array_of, coordinates, group_weights, neutral_coordinates
+from ..objects.meshes import array_of, coordinates, group_weights, neutral_coordinates, write_key
 from ..shared.names import ARKIT_NAMES
 from .apply import key_names
 from .keys_for_mesh import MarkedPoints, SourcePart, TargetMesh
@@ -102,14 +102,8 @@ def into_object(obj: bpy.types.Object, motions: np.ndarray) -> np.ndarray:
 
 def add_key(obj: bpy.types.Object, name: str, motion: np.ndarray) -> None:
     """Add a shape key at 0 with motions (V, 3) in the object's axes; an existing key of that name is replaced."""
-    if obj.data.shape_keys is None:
-        obj.shape_key_add(name="Basis", from_mix=False)
-    block = obj.data.shape_keys.key_blocks.get(name)
-    if block is None:
-        block = obj.shape_key_add(name=name, from_mix=False)
-        block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
+    block = write_key(obj, name, rest_coordinates(obj) + motion)
     block.relative_key = obj.data.shape_keys.reference_key
-    block.points.foreach_set("co", (rest_coordinates(obj) + motion).astype(np.float32).ravel())
 
 
 def marked_points(source: bpy.types.Object, target: bpy.types.Object) -> MarkedPoints | None:

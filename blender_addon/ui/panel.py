@@ -213,7 +213,7 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
-        hair = tags.hair_object(collection, "CURVES")
+        hair = tags.hair_object(collection)
         if hair is not None:
             _draw_shown(self.layout, hair, "")
 
@@ -230,7 +230,7 @@ class HairPanel(_OfHead, bpy.types.Panel):
             row.prop(context.window_manager.likeness, "parting_place", text="")
         row.operator("likeness.grow_hair", text="", icon="FILE_REFRESH")
         sliders = self.layout.column(align=True)
-        sliders.enabled = tags.hair_object(collection, "CURVES") is not None
+        sliders.enabled = tags.hair_object(collection) is not None
         for name in HAIR_SLIDERS:
             sliders.prop(collection.likeness, name, slider=True)
 

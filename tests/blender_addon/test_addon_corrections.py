@@ -311,7 +311,7 @@ def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, 
     from blender_addon.objects.meshes import neutral_coordinates
     from blender_addon.scene.hair import is_groomed
 
-    mesh, hair = tags.part_object(head, "head"), tags.hair_object(head, "CURVES")
+    mesh, hair = tags.part_object(head, "head"), tags.hair_object(head)
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
     mesh.data.shape_keys.key_blocks["jawOpen"].value = 0.25
     drag(bpy, CHIN, (6.0, 10.0))

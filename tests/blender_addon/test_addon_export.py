@@ -52,7 +52,7 @@ def test_a_default_head_leaves_with_its_hair_and_the_scene_stays(
 ) -> None:
     """Strands are the default, glTF and FBX have none: files were bald."""
     collection = import_head(result, bpy.context)
-    hairs = tags.hair_object(collection, "CURVES").evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    hairs = tags.hair_object(collection).evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     shown = bounds(array_of(hairs.position_data, "vector", 3, np.float32))
     kinds = ("objects", "meshes", "materials", "images", "actions", "hair_curves", "armatures")
     before = {kind: {one.name for one in getattr(bpy.data, kind)} for kind in kinds}

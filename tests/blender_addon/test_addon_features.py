@@ -155,7 +155,7 @@ def test_a_slider_is_live_with_a_thousand_guides(
     per_guide = ("points", "root_uv", "scalp_uv", "free", "width", "root_colour", "tip_colour")
     many = {name: np.concatenate([getattr(result.hair, name)] * 7) for name in per_guide}
     collection = import_head(replace(result, hair=replace(result.hair, **many)), bpy.context)
-    obj = tags.hair_object(collection, "CURVES")
+    obj = tags.hair_object(collection)
     first, seconds = guides(obj), []
     for value in np.linspace(0.1, 0.5, 20):
         began = time.process_time()
@@ -185,7 +185,7 @@ def test_no_step_of_undo_and_no_file_leaves_the_guides_alone(
     bpy.ops.mesh.primitive_cube_add()
     bpy.ops.ed.undo_push(message="Add Cube")
     bpy.ops.ed.undo()
-    obj = tags.hair_object(bpy.data.collections[name], "CURVES")
+    obj = tags.hair_object(bpy.data.collections[name])
     assert bpy.data.collections[name].likeness.jaw == 0.5 and shown_strands(obj) > 2 * len(obj.data.curves)
     bpy.data.collections[name].likeness.jaw = 0.7
     assert shown_strands(obj) == len(obj.data.curves)
@@ -196,7 +196,7 @@ def test_no_step_of_undo_and_no_file_leaves_the_guides_alone(
 def test_hairs_that_the_artist_hid_stay_hidden(
     collection: bpy.types.Collection, awaited: dict[str, Callable[[], None]]
 ) -> None:
-    (modifier,) = tags.hair_object(collection, "CURVES").modifiers
+    (modifier,) = tags.hair_object(collection).modifiers
     modifier.show_viewport = False
     collection.likeness.jaw = 0.5
     awaited["hairs"]()
@@ -208,7 +208,7 @@ def strand_lengths(obj: bpy.types.Object, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def test_length_fringe_and_volume_are_live_and_go_back(collection: bpy.types.Collection, result: HeadResult) -> None:
-    obj, wished, shape = tags.hair_object(collection, "CURVES"), collection.likeness, result.hair.points.shape
+    obj, wished, shape = tags.hair_object(collection), collection.likeness, result.hair.points.shape
     head = tags.part_object(collection, "head")
     first, found = guides(obj), strand_lengths(obj, shape)
     wished.hair_length = 0.4
@@ -232,7 +232,7 @@ def test_length_fringe_and_volume_are_live_and_go_back(collection: bpy.types.Col
 def test_a_beard_keeps_its_length_and_volume(backend: Backend, result: HeadResult) -> None:
     beard = replace(result, hair=replace(result.hair, parameters={**result.hair.parameters, "facial_guides": 30.0}))
     collection = import_head(beard, bpy.context)
-    obj, shape = tags.hair_object(collection, "CURVES"), result.hair.points.shape
+    obj, shape = tags.hair_object(collection), result.hair.points.shape
     first = guides(obj).reshape(shape)
     collection.likeness.hair_length, collection.likeness.fringe, collection.likeness.volume = 0.5, 0.5, 0.5
     after = guides(obj).reshape(shape)
@@ -259,7 +259,7 @@ def test_new_hair_of_the_head_keeps_its_sliders_and_groomed_hair_does_not_move(
     collection.likeness.hair_length = 0.5
     wider = replace(result, hair=replace(result.hair, points=result.hair.points * np.float32([1.001, 1.0, 1.0])))
     import_head(wider, bpy.context, into=collection["likeness_id"])
-    obj, shape = tags.hair_object(collection, "CURVES"), result.hair.points.shape
+    obj, shape = tags.hair_object(collection), result.hair.points.shape
     found = np.linalg.norm(np.diff(result.hair.points, axis=1), axis=-1).sum(1)
     np.testing.assert_allclose(strand_lengths(obj, shape) / found, 0.5, atol=0.06)
     groomed = guides(obj)

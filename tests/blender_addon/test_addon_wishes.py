@@ -59,7 +59,7 @@ def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResul
 
         return begin
 
-    strands, albedo = tags.hair_object(head(), "CURVES"), head()[tags.ALBEDO]
+    strands, albedo = tags.hair_object(head()), head()[tags.ALBEDO]
     before = guides(strands)
     backend.begin = answer(replace(bare, report={"hair": {"found": True}, "settings": {"look": "a.jpg"}}))
     assert bpy.ops.likeness.change_hair(style="bob") == {"FINISHED"}
@@ -70,10 +70,10 @@ def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResul
     assert np.abs(guides(strands) - before).max() > 0.01 and head()[tags.ALBEDO] == albedo
     backend.begin = answer(replace(bare, hair=None, report={"photos": []}, only="geometry"))
     bpy.ops.likeness.solve_again()
-    assert tags.hair_object(head(), "CURVES") == strands
+    assert tags.hair_object(head()) == strands
     backend.begin = answer(replace(bare, hair=None, report={"hair": {"found": False}}))
     bpy.ops.likeness.change_hair(style="shaved")
-    assert tags.hair_object(head(), "CURVES") is None and tags.part_object(head(), "head") is not None
+    assert tags.hair_object(head()) is None and tags.part_object(head(), "head") is not None
 
 
 def test_hair_comes_from_another_photo_without_a_solve(sent: list[Submission]) -> None:

@@ -438,9 +438,7 @@ def story(tools: Any) -> Story:
         ("exports", exported(tools)),
         ("mesh", sculpted_elsewhere(tools)),
     ):
-        bald = name not in ("panels", "tone", "texture", "poses", "mesh") and not tags.hair_object(
-            collection(), "CURVES"
-        )
+        bald = name not in ("panels", "tone", "texture", "poses", "mesh") and not tags.hair_object(collection())
         if name not in (tools.SETTINGS["parts"] or name) or bald:  # a Blender whose maker left its hair assets out
             continue
         try:

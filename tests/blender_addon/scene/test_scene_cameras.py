@@ -79,7 +79,7 @@ def test_cubes_before_and_behind_the_head_hide_neither_head_nor_photo(bpy, colle
     camera, head = cameras_by_photo(collection)["square.jpg"], tags.part_object(collection, "head")
     scene = bpy.context.scene
     subdivision(head).show_render = False
-    tags.hair_object(collection, "CURVES").hide_render = True  # which would take half a minute
+    tags.hair_object(collection).hide_render = True  # which would take half a minute
     cameras.look_through(bpy.context, camera)
     scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
     scene.render.film_transparent, scene.render.resolution_percentage = True, 10

@@ -24,7 +24,7 @@ from blender_addon.objects import tags
 from blender_addon.objects.meshes import search_tree
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import materials
-from blender_addon.scene.hair import set_input
+from blender_addon.scene.hair import set_inputs
 
 TESTS = Path(__file__).parents[2]
 FACE_GLB_METRES = 1e-5
@@ -180,14 +180,12 @@ def strands_of(obj) -> np.ndarray:
 @pytest.mark.parametrize("hidden", [False, True])
 def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_path: Path, hidden: bool) -> None:
     collection = import_head(result, bpy.context)
-    hair = tags.hair_object(collection, "CURVES")
+    hair = tags.hair_object(collection)
     head = tags.part_object(collection, "head")
     head.data.shape_keys.key_blocks["browInnerUp"].value = 1.0
     head.modifiers["Subdivision"].levels = head.modifiers["Subdivision"].render_levels
     (modifier,) = (one for one in hair.modifiers if one.type == "NODES")
-    sockets = {one.name: one.identifier for one in modifier.node_group.interface.items_tree}
-    for name, value in (("Viewport", 1.0), ("Density", 2e4)):
-        set_input(modifier, sockets[name], value)
+    set_inputs(modifier, {"viewport": 1.0, "density": 2e4}, {})
     hair.update_tag()
     wanted = strands_of(hair.evaluated_get(bpy.context.evaluated_depsgraph_get()))
     hair.hide_viewport = hidden
@@ -207,6 +205,6 @@ def test_strands_that_cannot_be_written_are_a_sentence(bpy, result, tmp_path: Pa
     collection = import_head(result, bpy.context)
     with pytest.raises(AddonError, match="could not be written"):
         export_strands(bpy.context, collection, tmp_path / "not there" / "hair.abc")
-    bpy.data.objects.remove(tags.hair_object(collection, "CURVES"))
+    bpy.data.objects.remove(tags.hair_object(collection))
     with pytest.raises(AddonError, match="no strands"):
         export_strands(bpy.context, collection, tmp_path / "hair.abc")

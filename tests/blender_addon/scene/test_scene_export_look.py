@@ -137,7 +137,7 @@ def test_cards_of_a_beard_follow_the_jaw(bpy, result: HeadResult, tmp_path: Path
     collection = import_head(bearded, bpy.context)
     placed = points - to_head(origin_of(tags.part_object(collection, "head").data))
     colours = result.hair.root_colour, result.hair.tip_colour
-    monkeypatch.setattr(hair_of_scene, "_shown_hairs", lambda *_: (placed, colours))  # the guides alone
+    monkeypatch.setattr(hair_of_scene, "_hairs_at_rest", lambda *_: (placed, colours))  # the guides alone
     path = tmp_path / f"Anna{COARSE[name].suffix}"
     export_head(bpy.context, collection, COARSE[name], path, ExportSettings(hair_triangles=4000))
     hair = imported(bpy, path)["hair"]

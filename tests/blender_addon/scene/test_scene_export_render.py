@@ -13,10 +13,11 @@ from scene_helpers import image_pixels, import_head
 from test_scene_export_look import imported
 
 from blender_addon.export.presets import PRESETS, ExportPreset
-from blender_addon.export.write import ONE_MESH_PARTS, export_head
+from blender_addon.export.surfaces import ExportMaterials
+from blender_addon.export.write import ONE_MESH_PARTS, export_head, export_parts
 from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult
-from blender_addon.scene.hair import shape_hair, strands_as_cards
+from blender_addon.scene.hair import hair_cards, shape_hair
 
 SIDE, SAMPLES = 256, 16
 POSE = {"jawOpen": 0.5}
@@ -113,18 +114,20 @@ def test_a_file_looks_like_the_scene(bpy, result: HeadResult, tmp_path: Path, pr
     shape_hair(collection, {"hair_length": 0.3})  # above the eyes
     path = tmp_path / f"head{preset.suffix}"
     export_head(bpy.context, collection, preset, path)
-    tags.hair_object(collection, "CURVES").hide_render = True
-    with strands_as_cards(collection, CARD_LEVELS[0]):
-        parts = {obj.get(tags.PART, "hair"): obj for obj in collection.all_objects if obj.type == "MESH"}
-        for part, obj in parts.items():
-            obj.hide_render = preset.one_mesh and part not in ONE_MESH_PARTS
-            if "Subdivision" in obj.modifiers:
-                obj.modifiers["Subdivision"].render_levels = preset.subdivision
-        parts = {part: obj for part, obj in parts.items() if not obj.hide_render}
-        pose(bpy, parts["head"])
-        light_and_camera(bpy, parts["head"])
-        where = masks(bpy, parts, tmp_path / "regions.exr")
-        scene = shown(rendered(bpy, tmp_path / "scene.exr"))
+    strands, parts = tags.hair_object(collection), {obj[tags.PART]: obj for obj in export_parts(collection)}
+    strands.hide_render, parts["hair"] = True, hair_cards(strands, parts["head"], CARD_LEVELS[0])
+    collection.objects.link(parts["hair"])
+    materials = ExportMaterials("scene", collection, list(parts.values()), tint=True)
+    materials.put_on(parts["hair"], parts["hair"], one_mesh=False)
+    for part, obj in parts.items():
+        obj.hide_render = preset.one_mesh and part not in ONE_MESH_PARTS
+        if "Subdivision" in obj.modifiers:
+            obj.modifiers["Subdivision"].render_levels = preset.subdivision
+    parts = {part: obj for part, obj in parts.items() if not obj.hide_render}
+    pose(bpy, parts["head"])
+    light_and_camera(bpy, parts["head"])
+    where = masks(bpy, parts, tmp_path / "regions.exr")
+    scene = shown(rendered(bpy, tmp_path / "scene.exr"))
     again = imported(bpy, path)
     for obj in again.values():
         if obj.data.shape_keys is not None:

@@ -203,7 +203,7 @@ def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collecti
     head = tags.part_object(collection, "head")
     parents = {obj.name: obj.parent for obj in collection.all_objects if obj != head and tags.RIG not in obj}
     assert parents.pop("tongue") == stand and set(parents.values()) == {head} and len(parents) == 14
-    assert tags.hair_object(collection, "CURVES").data.surface == head
+    assert tags.hair_object(collection).data.surface == head
     tags.cameras_collection(collection).hide_viewport = False  # Blender does not place what is hidden
     bpy.context.view_layer.update()
     camera = cameras_by_photo(collection)["square.jpg"]

@@ -192,9 +192,9 @@ def test_a_locked_key_keeps_shape_and_value(bpy, collection, head, result: HeadR
 
 
 def test_hair_stands_on_skin_that_is_locked(bpy, collection, result: HeadResult) -> None:
-    from blender_addon.scene.hair import SURFACE_UV, is_groomed, places
+    from blender_addon.scene.hair import SURFACE_UV, is_groomed, meshes, places
 
-    head, hair = tags.part_object(collection, "head"), tags.hair_object(collection, "CURVES")
+    head, hair = tags.part_object(collection, "head"), tags.hair_object(collection)
     locks.lock(head, np.ones(len(head.data.vertices), np.float32))
     moved = grown(result)
     again(bpy, collection, replace(moved, hair=replace(result.hair, points=result.hair.points * np.float32(1.02))))
@@ -203,7 +203,8 @@ def test_hair_stands_on_skin_that_is_locked(bpy, collection, result: HeadResult)
     curves.curve_offset_data.foreach_get("value", starts)
     roots = np.array([p.vector for p in curves.position_data])[starts[:-1]]
     uv = np.array([item.vector for item in curves.attributes[SURFACE_UV].data], np.float32)
-    assert np.abs(roots - places(head.data, uv)).max() < 1e-5 and not is_groomed(hair)
+    skin = meshes.neutral_coordinates(head.data)
+    assert np.abs(roots - places(head.data, uv, skin)).max() < 1e-5 and not is_groomed(hair)
 
 
 def move_out(bpy, collection, scene):

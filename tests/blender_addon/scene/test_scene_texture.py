@@ -70,7 +70,7 @@ def sent_of(submission: Submission) -> dict[str, PhotoCorrections]:
 
 def test_a_photo_paints_a_region_and_nothing_else_changes(asked: list[Submission]) -> None:
     one, two = "a.jpg", "b.jpg"
-    mesh, strands = tags.part_object(head(), "head"), tags.hair_object(head(), "CURVES")
+    mesh, strands = tags.part_object(head(), "head"), tags.hair_object(head())
     points, materials = len(mesh.data.vertices), list(mesh.data.materials)
     relief, report = {image.name for image in bpy.data.images}, head()[tags.REPORT]
     before = shown()
@@ -79,7 +79,7 @@ def test_a_photo_paints_a_region_and_nothing_else_changes(asked: list[Submission
     assert asked[-1].options["head"] == head()[tags.JOB] and not asked[-1].photos
     np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
     assert np.abs(shown() - before).max() > 0.2
-    assert tags.hair_object(head(), "CURVES") == strands and head()[tags.REPORT] == report
+    assert tags.hair_object(head()) == strands and head()[tags.REPORT] == report
     assert len(mesh.data.vertices) == points and list(mesh.data.materials) == materials
     assert {image.name for image in bpy.data.images} == relief
     bpy.ops.likeness.paint_region(region="nose", source=two)  # a region has one photo
