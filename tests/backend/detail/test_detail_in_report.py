@@ -29,7 +29,7 @@ def report(tmp_path: Path) -> Callable[..., dict]:
         picture.save(tmp_path / "photo.jpg", quality=95)
         out = tmp_path / "out"
         given = ["reconstruct", str(tmp_path / "photo.jpg"), "--out", str(out)]
-        assert main([*given, "--quality", "fast", "--texture", "1024", *flags]) == 0
+        assert main([*given, "--quality", "fast", "--texture", "1024", "--hair", "none", *flags]) == 0
         files = json.loads((out / "detail.json").read_text()), np.asarray(Image.open(out / "displacement.png"))
         found = json.loads((out / "report.json").read_text())
         return found | {"has_detail": files[0]["has_detail"], "displacement_steps": int(np.ptp(files[1].astype(int)))}

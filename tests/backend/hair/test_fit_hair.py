@@ -66,7 +66,7 @@ def test_every_choice_is_a_groom() -> None:
 
 def test_a_chosen_style_is_at_least_as_long_as_its_groom(fit, template: Template) -> None:
     """*Long and Straight* changed nothing on a head with short hair."""
-    long, short = fit("taper", "long straight")[0], fit("taper")[0]
+    long, short = fit("taper", "long straight")[0], fit("taper", "taper")[0]
     own = groom_strands(load_grooms()["long_straight"], template.vertices).points
     assert lowest(long) < np.percentile(own[..., 1], 1) + 0.01 < lowest(short) - 0.1
     assert long.to_report()["groom"] == "long_straight" and long.strands.style == "long straight"
@@ -123,7 +123,7 @@ def test_there_is_a_reason_where_there_is_no_hair(fit, monkeypatch: pytest.Monke
 
 
 def test_the_leading_photo_is_the_first_wherever_it_is_in_the_fit(fit) -> None:
-    ((seen, _, others, _),) = fit("taper")[1]
+    ((seen, _, others, _),) = fit("taper", "taper")[1]
     assert [photo.name for photo in seen.photos] == ["c", "a"] and [photo.name for photo in others] == ["b"]
 
 

@@ -100,19 +100,6 @@ def test_a_chain_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert said == ["two: done"]
 
 
-def test_a_net_is_trained_and_exported_at_toy_size(tmp_path: Path) -> None:
-    where = folders(tmp_path)
-    train = run.Command("tiny --out runs/tiny")
-    step = run.Step("tiny", (), (train, run.Command("export runs/tiny --out {assets}/tiny")))
-    run.run_steps([step], where, True, lambda line: None)
-    assert all(mark.seconds for mark in run.read_marks(where.work, step))
-    assert "steps = 2" in (where.work / "runs/tiny/recipe.toml").read_text()
-    assert {path.name for path in (where.assets / "tiny").iterdir()} == {
-        "README.md",
-        "parsing-00001-of-00001.safetensors",
-    }
-
-
 def test_a_changed_command_is_run_again_with_all_after_it() -> None:
     marks = [run.Mark((word,), 1.0) for word in "xyz"]
     assert run.count_done(marks, [("x",), ("y",), ("z",)]) == 3
