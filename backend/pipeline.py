@@ -470,12 +470,18 @@ def finish_shape(
 
 
 def grow_beard(
-    skin: SkinPhotos, texture: AlbedoResult, hair: HairResult, template: Template, options: ReconstructOptions
+    skin: SkinPhotos,
+    texture: AlbedoResult,
+    hair: HairResult,
+    look: HairLook | None,
+    template: Template,
+    options: ReconstructOptions,
 ) -> FacialHair:
     """Beard and moustache, of the hue of the head's hair."""
     if options.hair == "none" or not options.facial_hair:
         return FacialHair(None, "Not wanted.")
-    return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo, hair.strands)
+    kind = None if look is None else look.kind
+    return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo, hair.strands, kind)
 
 
 def dress_shape(

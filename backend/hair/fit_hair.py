@@ -109,7 +109,7 @@ def look_at(
     kind = read_kind([face for face in fitted.used_faces(faces) if face.name in (bare or look.photos)])
     if kind is not None and not bare:
         full = np.array([float(value == "full") for value in FIELDS["density"]])
-        kind = HairKind({field: kind.odds[field] for field in ("length", "curl", "sides")} | {"density": full})
+        kind = HairKind({field: kind.odds[field] for field in ("length", "curl", "sides", "beard")} | {"density": full})
     return HairLook(head, look, tuple(views[name] for name in look.photos), kind, line, not bare)
 
 

@@ -32,7 +32,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "curl": ("straight", "wavy", "curly", "coily", "locs"),
     "sides": ("shaved_fade", "short", "over_ears", "behind_ears"),
     "density": ("full", "receding", "thinning_top", "ring", "bald"),
-    "beard": ("none", "stubble", "short", "full", "goatee", "moustache"),
+    "beard": ("none", "any"),
     "glasses": ("none", "thin", "thick", "sun"),
     "grey": ("none", "some", "mostly", "white"),
 }

@@ -192,7 +192,7 @@ class GrownHead:
             skin = pipeline.photos_of_skin(self.fit, self.hairline, look, glasses, self.template)
         found = pipeline.grow_hair(self.fit, self.hairline, look, self.template, options, pipeline.Watch(progress))
         if skin is not None and options.facial_hair:
-            beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo, found.strands)
+            beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo, found.strands, look.kind)
         strands = pipeline.exported_hair(self.asset, found, beard, self.tone, options)
         return replace(self.asset, hair_strands=strands, report={"hair": found.to_report(), "settings": changed})
 

@@ -19,6 +19,7 @@ from backend.hair.colours import UNKNOWN, WHITE
 from backend.hair.fit_hair import AS_SKIN, beside_skin, from_skin, lab_beside_skin
 from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, apart, resampled_to
+from backend.models.hair_kind import HairKind
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb, srgb_bytes
@@ -130,13 +131,14 @@ def grow_facial_hair(
     faces: Sequence[PhotoFace],
     albedo: np.ndarray,
     hair: HairStrands | None = None,
+    kind: HairKind | None = None,
 ) -> FacialHair:
     """Beard and moustache of a fitted face.
 
     Parameters
     ----------
     faces : (P,) in the order of ``fitted.photos``. albedo : (R, R, 3) uint8 sRGB of map ``Head``. hair : the
-        head's, whose hue a beard has; None where it has none.
+        head's, whose hue a beard has; None where it has none. kind : what the photos show, None if nothing read it.
     """
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
@@ -158,8 +160,9 @@ def grow_facial_hair(
     roots = np.flatnonzero(beard)[apart(where[beard], SPACING)]
     if len(roots) * np.pi * (0.5 * SPACING) ** 2 < LEAST_AREA:
         return FacialHair(None, "The photos show no beard or moustache.")
-    if from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN:
-        return FacialHair(None, "What is labelled as a beard has the skin's colour: a hand, or a chin in shade.")
+    as_skin = from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN
+    if as_skin or (kind is not None and kind.value("beard") == "none"):
+        return FacialHair(None, "What is labelled as a beard is probably none: a hand, a collar, or a chin in shade.")
     inside = _away(where, ~beard & (lips < 0.5)) - _away(where, beard, 3.0 * BORDER)  # lips are narrower
     full = smoothstep(0.0, min(BORDER, inside.max()), inside)
     known, relative = _ratios(views)

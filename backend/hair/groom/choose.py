@@ -59,6 +59,8 @@ at once (0.02 and 0.06 of two modelled bobs, CC0); and of the hairline's, degree
 _MOST, _SHELL_MOST, _LINE_MOST = 0.7, 0.5, 7.0
 """Bounds of log factors (2 and 1.65 times) and of the
 hairline's way from the groom's, degrees (12 mm)."""
+_LEAVES = 0.04
+"""Metres of a photo's lower edge, across, that hair which goes on covers at least: a lock on each side."""
 _OUTLINE_OFF, _FAR = 0.004, 0.02
 """Metres: deviation of one centimetre of outline; and distance from which outlines are less likely each other's, and
 from the hairline over which hair moves with it."""
@@ -99,6 +101,7 @@ def choose_groom(
     ``apply_hairline_points``. shortest : least factor on lengths. change : what the user wants of any groom.
     """
     small = [_smaller(view) for view in views]
+    kind = _at_least(kind, small)
     grooms = [load_grooms()[name] for name in names or load_grooms()]
     grooms += [receded(groom, how) for groom in grooms if groom.kind.items() >= _RECEDES for how in _RECEDED]
     both = [change(one) for groom in grooms for one in ([groom, mirrored(groom)] if _has_sides(groom) else [groom])]
@@ -174,6 +177,15 @@ class _Small:
     near: np.ndarray
     leaves: np.ndarray
     off: float
+
+
+def _at_least(kind: HairKind | None, views: Sequence[_Small]) -> HairKind | None:
+    """The kind, longer than to the shoulder where most photos, by trust, end before such hair does."""
+    trust = np.array([view.trust for view in views])
+    if kind is None or trust @ [len(view.leaves) > _LEAVES * view.metre for view in views] <= trust.sum() / 2:
+        return kind
+    *shorter, shoulder, longer = kind.odds["length"]
+    return HairKind({**kind.odds, "length": np.array([*shorter, 0.0, shoulder + longer])})
 
 
 def _smaller(view: HairView) -> _Small:

@@ -29,9 +29,10 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
         "backend.hair.fit_hair.strand_colours", lambda line, *told: asked.append(told) or (line[:, 0], line[:, 1])
     )
 
-    def result(groom, style="auto", kind: HairKind | None = None, parting=("auto", 0.0), spots=False, hat=False):
+    def result(groom, style="auto", kind: HairKind | None = None, parting=("auto", 0.0), spots=False, hat=False, end=1.0):
         truth = None if groom is None else groom_strands(load_grooms()[groom], template.vertices).points
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
+        views = tuple(replace(view, visible=view.visible * (_down(view.visible) < end)) for view in views)
         if spots:
             views = tuple(replace(view, hair=view.hair * _spots(view.hair.shape)) for view in views)
         told = HairLook(head, Look("c", ("c", "a")), views, kind, hat=hat)
@@ -44,6 +45,10 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
 
 def _spots(shape: tuple[int, ...]) -> np.ndarray:
     return (np.indices(shape) // 12 % 2).all(0)
+
+
+def _down(picture: np.ndarray) -> np.ndarray:
+    return np.linspace(0, 1, len(picture))[:, None]
 
 
 def kind_of(**sure: str) -> HairKind:
@@ -84,10 +89,17 @@ def test_spots_of_shade_on_a_shaved_head_are_no_hair(fit) -> None:
 def test_below_a_hat_hair_goes_on(fit, template: Template, head: GroomHead) -> None:
     """Caps came as shaved heads."""
     view = made_view(template, 0.0, None)
-    capped = replace(view, visible=np.where(np.arange(len(view.depth))[:, None] < 0.5 * len(view.depth), 0.0, 1.0))
+    capped = replace(view, visible=view.visible * (_down(view.visible) > 0.5))
     assert under_hat(head, capped) and not under_hat(head, view)
     assert fit(None, hat=True)[0].strands is not None
     assert fit("taper", kind=kind_of(length="shaved", density="full"), spots=True, hat=True)[0].strands is not None
+
+
+def test_hair_that_goes_on_below_the_photo_is_long(fit) -> None:
+    """It ended at the shoulders, where portraits do, on five of eight women."""
+    told = kind_of(length="shoulder", flow="parted_middle", curl="straight")
+    found = [fit(groom, kind=told, end=end)[0].groom.groom for groom, end in (("lob", 1.0), ("long_straight", 0.75))]
+    assert [groom.kind["length"] for groom in found] == ["shoulder", "longer"]
 
 
 def test_straight_hair_waves_where_the_reader_says_so(fit) -> None:
