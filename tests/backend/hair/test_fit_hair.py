@@ -29,7 +29,7 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
         "backend.hair.fit_hair.strand_colours", lambda line, *told: asked.append(told) or (line[:, 0], line[:, 1])
     )
 
-    def result(groom, style="auto", kind: HairKind | None = None, parting=("auto", 0.0), spots=False, hat=False, end=1.0):
+    def result(groom, style="auto", kind=None, parting=("auto", 0.0), spots=False, hat=False, end=1.0):
         truth = None if groom is None else groom_strands(load_grooms()[groom], template.vertices).points
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
         views = tuple(replace(view, visible=view.visible * (_down(view.visible) < end)) for view in views)
