@@ -19,13 +19,13 @@ import addon_utils  # noqa: E402
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from blender_addon.shared.names import ARKIT_NAMES  # noqa: E402
-from head_message import load_or_make, template_vertices  # noqa: E402
+from head_message import template_vertices  # noqa: E402
 from scene_helpers import import_head  # noqa: E402
 from transfer_rigs import rig, select, undone_in_one_step, values_at  # noqa: E402
 
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.actions import animated_keys, fcurves_of  # noqa: E402
-from blender_addon.protocol.result import decode_result  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.own_head import neutral_head  # noqa: E402
 
 ROOT = HERE.parents[1]
@@ -66,9 +66,8 @@ def enabled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def head(enabled: None) -> Iterator:
-    message = load_or_make()
-    collection = import_head(decode_result(message.header, message.buffers), bpy.context)
+def head(enabled: None, result: HeadResult) -> Iterator:
+    collection = import_head(result, bpy.context)
     yield collection
     bpy.data.batch_remove([*collection.all_objects, collection])
 
@@ -147,11 +146,9 @@ def test_cancelling_frees_the_backend(enabled: None, pictures: Path) -> None:
     assert bpy.ops.likeness.expression_from_photo.poll()
 
 
-def test_the_person_may_be_a_head_of_the_scene(head, pictures: Path) -> None:
-    message = load_or_make()
-    parts = decode_result(message.header, message.buffers).parts
+def test_the_person_may_be_a_head_of_the_scene(head, pictures: Path, result: HeadResult) -> None:
     sent = np.frombuffer(neutral_head(head), "<f4").reshape(-1, 3)
-    np.testing.assert_allclose(sent, template_vertices(parts), atol=1e-6)
+    np.testing.assert_allclose(sent, template_vertices(result.parts), atol=1e-6)
     skin = tags.part_object(head, "head")
     bpy.context.scene.likeness_transfer.person = head
     select(bpy, skin)
