@@ -198,7 +198,10 @@ def _beside_face(grown: GrownGroom, views: Sequence[HairView]) -> GrownGroom:
     if len(clear) and len(over):  # to where one of eight clear guides beside it ends: the nearest alone made tufts
         near = cKDTree(points[clear, 0]).query(points[over, 0], k=np.arange(min(8, len(clear))) + 1)[1]
         like = points[clear[np.random.default_rng(0).permuted(near, axis=1)[:, 0]]]
-        points[over] = like + (points[over, :1] - like[:, :1]) * np.linspace(1, 0, points.shape[1])[:, None] ** 2
+        aside = points[over, :1] - like[:, :1]
+        long = np.linalg.norm(np.diff(points[over], axis=1), axis=2).sum(1)
+        turned = np.linalg.norm(aside, axis=2)[:, 0] < 0.5 * long  # by 30 degrees: sideburns lay across the ear
+        points[over[turned]] = (like + aside * np.linspace(1, 0, points.shape[1])[:, None] ** 2)[turned]
         bare = sum(view.trust * (votes(points, view) < -1.0) for view in views) / trust > _BARE
     kept = bare.mean(1) < _BEFORE
     kept[over] = ~bare[over].any(1)

@@ -158,3 +158,17 @@ def test_no_strand_hangs_before_skin_that_the_photos_show_bare(template: Templat
     before = [(np.abs(hair.points - (0.0, 0.7, 0.15)) < (0.06, 0.06, 0.05)).all(-1).sum() for hair in (fringe, bare)]
     assert before[0] > 10 and before[1] < 0.5 * before[0]
     assert len(bare.points) == len(bare.root_uv) > 0.95 * len(fringe.points)
+
+
+def test_hairs_are_combed_aside_no_further_than_they_are_long(template: Template, monkeypatch) -> None:
+    """Sideburns that photos do not show lay across the ear."""
+    crop = grow_guides(load_grooms()["textured"], template.vertices)
+    burn = np.quantile(crop.points[crop.points[:, 0, 2] > 0.02, 0, 1], 0.1)
+    monkeypatch.setattr("backend.hair.fit_hair.votes", lambda points, view: np.where(points[..., 1] < burn, -2.0, 0.0))
+    before = {tuple(uv): line for uv, line in zip(crop.root_uv, crop.points, strict=True)}
+    after = _beside_face(crop, [SimpleNamespace(trust=1.0)])
+    pairs = [(line, before[tuple(uv)]) for uv, line in zip(after.root_uv, after.points, strict=True)]
+    away = [
+        np.linalg.norm(line[-1] - own[-1]) / np.linalg.norm(np.diff(own, axis=0), axis=1).sum() for line, own in pairs
+    ]
+    assert 0.0 < max(away) < 1.0
