@@ -138,8 +138,8 @@ STEPS = msgspec.convert(_TABLE["steps"], tuple[Step, ...])
 
 
 def toy_overrides(recipe: str, steps: int = TOY_STEPS) -> list[str]:
-    """``--set`` words that cut ``recipe`` down to ``LIMITS``, its stages to ``steps``; zeros, which mean "endless",
-    stay."""
+    """``--set`` words that cut ``recipe`` down to ``LIMITS``, its stages to ``steps``; zeros, which mean "endless" or
+    "none", stay."""
     table = encode(load_recipe(find_recipe(recipe)))
     crops = {"size": PORTRAIT_SIDE} if recipe.startswith("parsing") else {}  # which hair-kind wants in full
     limits = LIMITS | {"steps": steps, "validate_steps": steps} | crops

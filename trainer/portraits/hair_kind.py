@@ -38,6 +38,10 @@ curls is seen at once. Of beards any is told (0.92 of photos labelled by somebod
 portraits with tied hair may ship."""
 
 
+_BEARDS = ("stubble", "short", "full", "goatee", "moustache")
+"""Values of labels that are read as any beard: which, photos do not tell."""
+
+
 def read_kinds(path: Path = KINDS_PATH) -> dict[str, dict[str, str]]:
     """File -> field -> value, without those that cannot be told. Raises ``ValueError`` for an unknown value."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -45,8 +49,8 @@ def read_kinds(path: Path = KINDS_PATH) -> dict[str, dict[str, str]]:
             row.pop("file"): {field: value for field, value in row.items() if value} for row in csv.DictReader(file)
         }
     for name, row in rows.items():
-        if row.get("beard", "none") != "none":
-            row["beard"] = "any"  # which, photos do not tell
+        if row.get("beard") in _BEARDS:
+            row["beard"] = "any"
         wrong = [value for field, value in row.items() if value not in FIELDS[field]]
         if wrong:
             raise ValueError(f"{path}: {name} has {wrong[0]!r}, which is no value of its field")

@@ -81,10 +81,10 @@ def test_hair_combed_back_recedes_where_the_reader_says_so(template: Template, h
     assert fit.groom.kind["density"] == density and np.abs(fit.hairline - line).max() < 6.0
 
 
-@pytest.mark.parametrize(("sides", "tied"), [("behind_ears", True), ("short", False)])
+@pytest.mark.parametrize(("sides", "tied"), [("behind_ears", True), ("over_ears", False)])
 def test_hair_behind_the_ears_is_tied(template: Template, head: GroomHead, sides: str, tied: bool) -> None:
-    """A man with a crop came with a bun, and what is tied, which is read as up, as a crop."""
-    told = {"sides": sides, "length": "short", "flow": "up", "curl": "wavy", "fringe": "none"}
+    """A man whose hair lies over his ears came with a bun, and what is tied, which is read as up, as a crop."""
+    told = {"sides": sides, "length": "short" if tied else "ear", "flow": "up", "curl": "wavy", "fringe": "none"}
     groom = choose_groom(head, shown(template, head, "low_bun", (0.0, 20.0)), mostly(told)).groom
     assert (groom.kind["tied"] != "no") == tied
 

@@ -32,7 +32,8 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
     def result(groom, style="auto", kind=None, parting=("auto", 0.0), spots=False, hat=False, end=1.0):
         truth = None if groom is None else groom_strands(load_grooms()[groom], template.vertices).points
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
-        views = tuple(replace(view, visible=view.visible * (_down(view.visible) < end)) for view in views)
+        ends = np.where(np.linspace(0, 1, len(views[0].visible)) < end, 1.0, 0.0)[:, None]
+        views = tuple(replace(view, visible=view.visible * ends) for view in views)
         if spots:
             views = tuple(replace(view, hair=view.hair * _spots(view.hair.shape)) for view in views)
         told = HairLook(head, Look("c", ("c", "a")), views, kind, hat=hat)
@@ -45,10 +46,6 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
 
 def _spots(shape: tuple[int, ...]) -> np.ndarray:
     return (np.indices(shape) // 12 % 2).all(0)
-
-
-def _down(picture: np.ndarray) -> np.ndarray:
-    return np.linspace(0, 1, len(picture))[:, None]
 
 
 def kind_of(**sure: str) -> HairKind:
@@ -89,7 +86,7 @@ def test_spots_of_shade_on_a_shaved_head_are_no_hair(fit) -> None:
 def test_below_a_hat_hair_goes_on(fit, template: Template, head: GroomHead) -> None:
     """Caps came as shaved heads."""
     view = made_view(template, 0.0, None)
-    capped = replace(view, visible=view.visible * (_down(view.visible) > 0.5))
+    capped = replace(view, visible=np.where(np.arange(len(view.depth))[:, None] < 0.5 * len(view.depth), 0.0, 1.0))
     assert under_hat(head, capped) and not under_hat(head, view)
     assert fit(None, hat=True)[0].strands is not None
     assert fit("taper", kind=kind_of(length="shaved", density="full"), spots=True, hat=True)[0].strands is not None

@@ -31,7 +31,7 @@ def test_a_value_that_was_never_learnt_stays_impossible() -> None:
 def test_left_of_a_picture_is_right_of_its_mirror_image() -> None:
     """And every shipped field is one that reports promise."""
     reader = kind_reader()
-    assert reader is not None and set(reader.heads) <= set(FIELDS)
+    assert reader is not None and set(reader.heads) == set(FIELDS) - {"tied"}
     random = np.random.default_rng(4)
     pixels = random.integers(0, 255, (SIDE, SIDE, 3), np.uint8)
     labels = np.full((SIDE, SIDE), FaceClass.HAIR, np.uint8)

@@ -203,14 +203,17 @@ def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.Facial
 def test_the_switch_is_on_and_without_it_or_hair_there_is_no_beard(
     scene: Scene, full: facial_hair.FacialHair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.pipeline.grow_facial_hair", lambda *_: full)
+    told = []
+    monkeypatch.setattr("backend.pipeline.grow_facial_hair", lambda *given: told.append(given[-1]) or full)
     skin = SkinPhotos(scene.fitted, tuple(labelled(face, 40) for face in scene.faces), [])
     albedo = painted(scene, DARK)
     texture = AlbedoResult(albedo, np.ones((SIZE, SIZE)), np.zeros(3), np.zeros((1, 2, 3), np.uint8), None)
     for options in (ReconstructOptions(facial_hair=False), ReconstructOptions(hair="none")):
         beard = grow_beard(skin, texture, HairResult(None), None, scene.template, options)
         assert beard.strands is None
-    assert grow_beard(skin, texture, HairResult(None), None, scene.template, ReconstructOptions()).strands is not None
+    look = SimpleNamespace(kind=HairKind({}))
+    assert grow_beard(skin, texture, HairResult(None), look, scene.template, ReconstructOptions()).strands is not None
+    assert told == [look.kind]
 
 
 def test_no_hair_leaves_no_beard_where_other_hair_is_chosen_later(full: facial_hair.FacialHair) -> None:
