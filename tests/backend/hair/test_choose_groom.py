@@ -63,12 +63,14 @@ def test_the_side_to_which_hair_is_combed_is_found(template: Template, head: Gro
 
 
 def test_hair_that_leaves_the_photos_below_is_at_least_as_long(template: Template, head: GroomHead) -> None:
-    """Long hair in photos that end at the neck came as a bob: what lies beyond their border counted for nothing."""
+    """Long hair in photos that end at the neck came as a bob, later because the reader sees no more of it."""
     views = shown(template, head, "long_straight")
     rows = [int(view.camera.project(np.array([[0.0, 0.6, 0.02]]))[0, 1]) for view in views]
     seen = [view.visible * (np.arange(SIDE)[:, None] < row) for view, row in zip(views, rows, strict=True)]
     cut = [replace(view, visible=visible) for view, visible in zip(views, seen, strict=True)]
-    assert choose_groom(head, cut, None, ("lob", "long_straight")).groom.name == "long_straight"
+    for kind in (None, mostly({"length": "shoulder"})):
+        assert choose_groom(head, cut, kind, ("lob", "long_straight")).groom.name == "long_straight"
+    assert choose_groom(head, shown(template, head, "lob"), kind, ("lob", "long_straight")).groom.name == "lob"
 
 
 @pytest.mark.parametrize("how", ["receding", "thinning"])

@@ -29,11 +29,9 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
         "backend.hair.fit_hair.strand_colours", lambda line, *told: asked.append(told) or (line[:, 0], line[:, 1])
     )
 
-    def result(groom, style="auto", kind=None, parting=("auto", 0.0), spots=False, hat=False, end=1.0):
+    def result(groom, style="auto", kind=None, parting=("auto", 0.0), spots=False, hat=False):
         truth = None if groom is None else groom_strands(load_grooms()[groom], template.vertices).points
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
-        ends = np.where(np.linspace(0, 1, len(views[0].visible)) < end, 1.0, 0.0)[:, None]
-        views = tuple(replace(view, visible=view.visible * ends) for view in views)
         if spots:
             views = tuple(replace(view, hair=view.hair * _spots(view.hair.shape)) for view in views)
         told = HairLook(head, Look("c", ("c", "a")), views, kind, hat=hat)
@@ -90,13 +88,6 @@ def test_below_a_hat_hair_goes_on(fit, template: Template, head: GroomHead) -> N
     assert under_hat(head, capped) and not under_hat(head, view)
     assert fit(None, hat=True)[0].strands is not None
     assert fit("taper", kind=kind_of(length="shaved", density="full"), spots=True, hat=True)[0].strands is not None
-
-
-def test_hair_that_goes_on_below_the_photo_is_long(fit) -> None:
-    """It ended at the shoulders, where portraits do, on five of eight women."""
-    told = kind_of(length="shoulder", flow="parted_middle", curl="straight")
-    found = [fit(groom, kind=told, end=end)[0].groom.groom for groom, end in (("lob", 1.0), ("long_straight", 0.75))]
-    assert [groom.kind["length"] for groom in found] == ["shoulder", "longer"]
 
 
 def test_straight_hair_waves_where_the_reader_says_so(fit) -> None:
