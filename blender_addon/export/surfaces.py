@@ -113,8 +113,9 @@ class ExportMaterials:
         head = self.parts[0]
         pictures = {"Colour": None, "Roughness": None, "Normals": None}
         if look == HAIR:
-            atlas = (("strands", card_atlas().strands), ("relief", card_atlas().normals))
-            strands, relief = (materials.packed_image(f"hair_{name}", png_bytes(pixels)) for name, pixels in atlas)
+            atlas = card_atlas()
+            strands = materials.packed_image("hair_strands", png_bytes(atlas.strands))
+            relief = materials.packed_image("hair_relief", png_bytes(atlas.normals))
             relief.colorspace_settings.name = "Non-Color"
             tinted = strands if self.tint else materials.tinted(f"{self.name}_{strands.name}", strands, part.data)
             pictures |= {"Colour": tinted, "Normals": relief}

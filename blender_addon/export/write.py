@@ -422,7 +422,7 @@ def export_head(
         for part in parts:
             copies.append(_copy(part, f"{name}_{part.get(tags.PART, HAIR)}", preset, places))
             materials.put_on(copies[-1], part, preset.one_mesh)
-        keys = [courses.keys.get(part.name, {}) for part in parts]
+        keys = [courses.keys.get((part if tags.PART in part else parts[0]).name, {}) for part in parts]  # cards: head's
         if preset.one_mesh:
             copies, keys = [joined(copies, f"{name}_head")], keys[:1]
         root = bpy.data.objects.new(name, None) if places is None else new_skeleton(parts[0], places, preset.units)

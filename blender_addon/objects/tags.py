@@ -290,9 +290,9 @@ def remove_object(obj: bpy.types.Object) -> None:
 
 def replace_data(obj: bpy.types.Object, data: bpy.types.ID) -> None:
     """Give an object other data with the same materials; the old data stays if another one uses it."""
-    before, obj.data = obj.data, data
-    for material in before.materials:
+    for material in obj.data.materials:  # before: data without slots takes the object's own from it
         data.materials.append(material)
+    before, obj.data = obj.data, data
     if before.users == 0:
         bpy.data.batch_remove([before])
 

@@ -177,8 +177,9 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
         if hair is not None:
             strands = _grow(strands, hair, collection, head)
         elif strands is not None:
-            tags.remove_object(strands[SCALP_TAG])
-            tags.remove_object(strands)
+            for obj in (_own_scalp(strands, collection), strands):
+                if obj is not None:
+                    tags.remove_object(obj)
             return
     if strands is not None:
         _attach(strands, head)
@@ -195,26 +196,47 @@ def _grow(
     maps = np.stack((hair.scalp.edge, hair.scalp.top, hair.scalp.melanin), 1)
     meshes.write_attribute(mesh, MAPS, "FLOAT_VECTOR", "vector", maps)
     meshes.write_attribute(mesh, DENSITY, "FLOAT", "value", hair.scalp.density)
+    scalp = None if strands is None else _own_scalp(strands, collection)
+    if scalp is None:
+        scalp = _owned(SCALP, mesh, collection, head)
+    else:
+        tags.replace_data(scalp, mesh)
     if strands is None:
-        strands, scalp = bpy.data.objects.new(NAME, curves), bpy.data.objects.new(SCALP, mesh)
-        strands[SCALP_TAG] = scalp  # linked to nothing: the modifier keeps it
-        for obj in (strands, scalp):
-            obj[tags.HEAD_ID], obj.parent = collection[tags.HEAD_ID], head
+        strands = _owned(NAME, curves, collection, head)
         strands.modifiers.new("Hair", "NODES").node_group = node_group("hair_strands")
-        material = new_material("hair")
-        material.diffuse_color = (*np.median(hair.tip_colour, axis=0).tolist(), 1.0)
-        material[tags.HEAD_ID] = collection[tags.HEAD_ID]
-        curves.materials.append(material)
+        curves.materials.append(_material(hair, collection))
         collection.objects.link(strands)
     else:
         tags.replace_data(strands, curves)
-        tags.replace_data(strands[SCALP_TAG], mesh)
+    for k, material in enumerate(curves.materials):  # of 0.1.0, which was given colours that were darkened before
+        if material is not None and tags.HEAD_ID in material and "Reflected" not in material.node_tree.nodes:
+            curves.materials[k] = _material(hair, collection)
+    strands[SCALP_TAG] = scalp  # linked to nothing: the modifier keeps it
     strands[tags.HAIR] = fingerprint(curves)
     for modifier in _modifiers(strands):
         modifier.node_group = node_group("hair_strands")
-        set_inputs(modifier, {"scalp": strands[SCALP_TAG], **hair.chain}, strands.get(CHAIN_TAG, {}))
+        set_inputs(modifier, {"scalp": scalp, **hair.chain}, strands.get(CHAIN_TAG, {}))
     strands[CHAIN_TAG] = dict(hair.chain)
     return strands
+
+
+def _owned(name: str, data: bpy.types.ID, collection: bpy.types.Collection, head: bpy.types.Object) -> bpy.types.Object:
+    obj = bpy.data.objects.new(name, data)
+    obj[tags.HEAD_ID], obj.parent = collection[tags.HEAD_ID], head
+    return obj
+
+
+def _material(hair: ResultHair, collection: bpy.types.Collection) -> bpy.types.Material:
+    material = new_material("hair")
+    material.diffuse_color = (*np.median(hair.tip_colour, axis=0).tolist(), 1.0)
+    material[tags.HEAD_ID] = collection[tags.HEAD_ID]
+    return material
+
+
+def _own_scalp(strands: bpy.types.Object, collection: bpy.types.Collection) -> bpy.types.Object | None:
+    """The scalp of a head's strands; None where it was deleted, or is still that of the head that this is a copy of."""
+    scalp = strands.get(SCALP_TAG)
+    return scalp if scalp is not None and scalp.get(tags.HEAD_ID) == collection[tags.HEAD_ID] else None
 
 
 def _attach(strands: bpy.types.Object, head: bpy.types.Object) -> None:
@@ -334,8 +356,9 @@ def move_hair(collection: bpy.types.Collection, head: bpy.types.Object) -> None:
     roots = positions[starts[:-1]]
     change = places(mesh, _values(curves, SURFACE_UV, "vector", 2), meshes.neutral_coordinates(mesh)) - roots
     change += meshes.attribute_or(np.zeros_like(roots), curves, OFF, "vector")
-    if SCALP_TAG in strands and SCALP_UV in curves.attributes:
-        _move_scalp(strands[SCALP_TAG].data, _values(curves, SCALP_UV, "vector", 2), change)
+    scalp = _own_scalp(strands, collection)
+    if scalp is not None and SCALP_UV in curves.attributes:
+        _move_scalp(scalp.data, _values(curves, SCALP_UV, "vector", 2), change)
     positions += np.repeat(change, np.diff(starts), axis=0)
     curves.position_data.foreach_set("vector", positions.ravel())
     curves.update_tag()

@@ -48,8 +48,6 @@ KEY_NAME, MACRO = "Likeness", "$md"
 """Name of our shape key for the head's shape, and prefix of MPFB's own keys."""
 WAIT_SECONDS = 0.01
 """Pause between polls of the baking thread; shorter than a frame of the window."""
-NEAREST = 4
-"""Number of skin vertices that carry a helper vertex."""
 
 
 def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:

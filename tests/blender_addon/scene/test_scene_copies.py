@@ -18,6 +18,7 @@ from blender_addon.objects.meshes import origin_of, to_blender
 from blender_addon.objects.tags import Place
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import importing
+from blender_addon.scene.hair import SCALP_TAG
 from blender_addon.scene.materials import relief_nodes, skin_material
 from blender_addon.scene.own_head import own_id, stored_photos
 
@@ -66,8 +67,11 @@ def test_solving_a_copy_again_leaves_the_original(
     head_id, parted = own_id(copy)
     assert parted and copy[tags.HEAD_ID] == head_id != collection[tags.HEAD_ID]
     before = counts(bpy)
+    scalps = [tags.hair_object(head)[SCALP_TAG] for head in (collection, copy)]
+    skin = coordinates(scalps[0].data.vertices)
     import_head(larger, bpy.context, into=head_id)
-    assert counts(bpy) == before
+    assert counts(bpy) == {**before, **{kind: before[kind] + 1 for kind in ("objects", "meshes")}}, "its own scalp"
+    np.testing.assert_array_equal(coordinates(tags.hair_object(collection)[SCALP_TAG].data.vertices), skin)
     np.testing.assert_allclose(rest(copy), to_blender(larger.head.vertices), atol=1e-6)
     np.testing.assert_allclose(rest(collection), to_blender(result.head.vertices), atol=1e-6)
     assert collection[tags.EYES] != copy[tags.EYES] and collection[tags.LASHES] != copy[tags.LASHES]

@@ -135,6 +135,9 @@ def test_cards_of_a_beard_follow_the_jaw(bpy, result: HeadResult, tmp_path: Path
     named = {**result.hair.parameters, "facial_guides": 10.0}
     bearded = replace(result, hair=replace(result.hair, points=points, parameters=named))
     collection = import_head(bearded, bpy.context)
+    jaw = tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"]
+    for frame, jaw.value in ((1, 0.0), (3, 1.0)):
+        jaw.keyframe_insert("value", frame=frame)
     placed = points - to_head(origin_of(tags.part_object(collection, "head").data))
     colours = result.hair.root_colour, result.hair.tip_colour
     monkeypatch.setattr(hair_of_scene, "_hairs_at_rest", lambda *_: (placed, colours))  # the guides alone
@@ -142,6 +145,7 @@ def test_cards_of_a_beard_follow_the_jaw(bpy, result: HeadResult, tmp_path: Path
     export_head(bpy.context, collection, COARSE[name], path, ExportSettings(hair_triangles=4000))
     hair = imported(bpy, path)["hair"]
     keys = hair.data.shape_keys.key_blocks
+    assert hair.data.shape_keys.animation_data is not None, "the jaw opened and the beard stayed"
     moved = np.linalg.norm(coordinates(keys["jawOpen"].data) - coordinates(keys[0].data), axis=1)
     moved *= hair.matrix_world.to_scale()[0]
     np.testing.assert_allclose(moved.max(), np.linalg.norm(opens[chin]), rtol=0.1)

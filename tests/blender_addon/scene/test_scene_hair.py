@@ -192,9 +192,12 @@ def test_solving_again_renews_hair_that_nobody_touched(bpy, collection, result: 
     obj, head_id = strands(collection), collection[tags.HEAD_ID]
     set_count(obj, "Neighbours", 7.0)
     shorter = replace(result, hair=replace(result.hair, points=result.hair.points[:, :10].copy()))
+    obj.data.materials[0].node_tree.nodes.remove(obj.data.materials[0].node_tree.nodes["Reflected"])  # as in 0.1.0
+    bpy.data.objects.remove(obj[hair.SCALP_TAG])  # by a person, in the outliner
     import_head(shorter, bpy.context, photo_files, into=head_id)
     assert strands(collection) == obj and len(obj.data.points) == 10 * len(result.hair.points)
-    assert obj.data.surface is not None and obj.data.materials[0] is not None
+    assert obj.data.surface is not None and obj[hair.SCALP_TAG] is not None
+    assert "Reflected" in obj.data.materials[0].node_tree.nodes
     (modifier,) = obj.modifiers
     kept = next(item for item in modifier.node_group.interface.items_tree if item.name == "Neighbours")
     own = getattr(modifier, "properties", None)
