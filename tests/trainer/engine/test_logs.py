@@ -8,10 +8,6 @@ from trainer.engine import logs
 from trainer.engine.checkpoint import RunState
 
 
-def test_clock() -> None:
-    assert [logs.clock_text(x) for x in (0, 61.4, 3600 + 125, math.inf, -3)] == ["0:00", "1:01", "1:02:05", "?", "0:00"]
-
-
 def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> None:
     log = logs.RunLog(tmp_path, 0)
     for step in range(1, 6):
