@@ -50,8 +50,3 @@ def test_continuous_over_lattice_planes() -> None:
     below = np.array([[0.02 - 1e-6, 0.013, -0.007]], np.float32)
     above = np.array([[0.02 + 1e-6, 0.013, -0.007]], np.float32)
     assert abs(lattice_noise(below, 0.01, 3) - lattice_noise(above, 0.01, 3))[0] < 1e-2
-
-
-def test_points_do_not_depend_on_each_other() -> None:
-    whole = lattice_noise(POINTS[:100], 0.01, 8)
-    np.testing.assert_array_equal(whole[40:60], lattice_noise(POINTS[40:60], 0.01, 8))
