@@ -16,7 +16,7 @@ from backend import __main__ as command
 from backend.command_line import photo_commands
 from backend.command_line import transfer as command_transfer
 from backend.command_line.photo_paths import check_there_are, find_photos
-from backend.command_line.terminal import TerminalProgress, format_seconds, sigterm_as_interrupt
+from backend.command_line.terminal import TerminalProgress, sigterm_as_interrupt
 from backend.errors import EXIT_CODES, LikenessError, explain
 from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
@@ -111,11 +111,6 @@ def test_progress_draws_a_bar_on_a_terminal() -> None:
         progress("read", 1.0)
         progress.refresh()
     assert "read" in file.getvalue() and "50%" in file.getvalue()
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")])
-def test_seconds_in_words(seconds: float, text: str) -> None:
-    assert format_seconds(seconds) == text
 
 
 @pytest.mark.parametrize(
