@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _escape_what_cannot_be_encoded()
     arguments = build_parser().parse_args(argv)
     try:
-        if signal.getsignal(signal.SIGINT) is end_early:
+        if signal.getsignal(signal.SIGINT) is end_early:  # set on import of ``backend``; now Ctrl-C is explained
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return run_until_pipe_closes(partial(_run, arguments))
     except (Exception, KeyboardInterrupt) as error:

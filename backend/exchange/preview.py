@@ -1,8 +1,8 @@
 """Draw ``preview.png``: the head from three sides, and each photo beside its fit.
 
-Ratio of the texture stage's skin tone to the fit's, to convert lights and colours from one to the other.
+``tone_change``: ratio of the texture's skin tone to the fit's; the pipeline uses it for hair and lights, too.
 
-Positions of the ears' points and the hairline in the photos, shown to the user for correction.
+``with_shown_points``: where ears and hairline are in the photos, which the user corrects in Blender.
 """
 
 import unicodedata
@@ -51,7 +51,7 @@ def tone_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.nda
 _SIDE = 256
 """Pixels of the longer side of the crop in which occlusion is tested: an ear has about 20."""
 _BIAS = 0.01
-"""Metres that a point may lie behind the surface: the head of the depth is coarser than the scalp."""
+"""Metres a point may lie behind the depth and still count as seen: the depth's mesh is coarser than the scalp."""
 
 
 def with_shown_points(
@@ -81,7 +81,7 @@ def with_shown_points(
     return tuple(replace(photo, head_points=points(one, face)) for photo, one, face in pairs)
 
 
-WIDTH = 1536
+WIDTH = 1536  # pixels, as all sizes here
 PORTRAIT_SIZE = (512, 640)  # width, height
 PORTRAIT_YAWS = (-40.0, 0.0, 40.0)
 MARGIN = 12
@@ -89,7 +89,7 @@ LABEL_HEIGHT = 26
 BACKDROP = (58, 60, 64)
 PAPER = (24, 25, 27)
 INK = (225, 225, 220)
-MOST_PHOTOS = 24
+MOST_PHOTOS = 24  # rows below the portraits
 TILE_TEXTURE = 512
 """Side of the albedo in texels for the fits beside the photos, whose faces are 100 to 200 pixels wide."""
 

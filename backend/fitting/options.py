@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from protocol.options import OPTIONS
 
 AVERAGE_RANGE = 4.0
-"""Factor on the prior's weight at the ends of the slider. A larger one gives the average face at one end; at the other,
-landmark errors are fitted as shape."""
+"""Factor on the prior's weight at the ends of the slider *average*. A larger one gives the average
+face at one end; at the other, landmark errors are fitted as shape."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class CageStage:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """All options of the fit: its prior and its stages, in order; a stage that is None is skipped.
+    """All options of the fit; a stage that is None is skipped. ``encoded`` starts the fit, the others run in order.
 
     ``symmetry``: share of the neutral shape's asymmetry that is removed at the end (``symmetric_state``). ``reach`` :
     metres from a corrected landmark up to which the skin moves beyond the modes.

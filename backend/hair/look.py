@@ -1,4 +1,4 @@
-"""The look: the photos that show the same hair and beard."""
+"""The look: the photos that show the same hair and beard. Begin at ``find_look``, which ``fit_hair.look_at`` calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ SAME_HAIR = 0.125
 LEAST_HAIR = 0.06
 """Share of the compared places, added to those with hair in either photo: a difference of little hair is little."""
 BEARD_WORTH = 0.5
-"""``difference`` of a bearded lower face to a bare one. Colour tells nothing: brightness beside the skin changes by
+"""``_difference`` of a bearded lower face to a bare one. Colour tells nothing: brightness beside the skin changes by
 more than a log unit between photos of the same hair."""
 _LEADS = 0.25
 """Weight of a photo's trust in its choice as the leader, relative to that of the photos that agree with it."""
@@ -40,10 +40,10 @@ class Look:
 
 @dataclass(frozen=True)
 class _PhotoHair:
-    """One photo's hair. ``told`` : (N,) 1 where a place is hair, -1 where it is bare, 0 where it is hidden. ``beard`` :
-    share of the face's skin that is bearded."""
+    """One photo's hair. ``shows`` : (N,) 1 where a place is hair, -1 where it is bare, 0 where it is hidden.
+    ``beard`` : share of the face's skin that is bearded."""
 
-    told: np.ndarray
+    shows: np.ndarray
     beard: float
 
 
@@ -63,11 +63,11 @@ def find_look(head: GroomHead, views: Sequence[HairView], faces: Sequence[PhotoF
     if leader:
         check_look(leader, names)
     curtain = comb(load_grooms()[_CURTAIN], head, share=_SHARE).points
-    scalp = (np.arange(curtain.shape[1]) < 2) & np.ones((len(curtain), 1), bool)
+    scalp = (np.arange(curtain.shape[1]) < 2) & np.ones((len(curtain), 1), bool)  # first two points
     seen = [_photo_hair(curtain, *each) for each in zip(views, faces, strict=True)]
     apart = np.array([[_difference(one, other) for other in seen] for one in seen])
-    shown = np.array([np.abs(one.told[scalp]).mean() for one in seen])
-    amount = np.array([(one.told[scalp] > 0).sum() for one in seen])
+    shown = np.array([np.abs(one.shows[scalp]).mean() for one in seen])
+    amount = np.array([(one.shows[scalp] > 0).sum() for one in seen])
     less = np.minimum(amount / max(float(np.median(amount)), 1e-9), 1)
     trust = np.array([view.trust for view in views]) * shown * (_HATS + (1 - _HATS) * less)
     worth = (apart <= SAME_HAIR) @ trust + _LEADS * trust
@@ -80,14 +80,14 @@ def find_look(head: GroomHead, views: Sequence[HairView], faces: Sequence[PhotoF
 def _photo_hair(places: np.ndarray, view: HairView, face: PhotoFace) -> _PhotoHair:
     skin, beard = (face.labels == kind for kind in (FaceClass.SKIN, FaceClass.FACIAL_HAIR))
     soft = cv2.GaussianBlur(view.hair, (0, 0), _BLUR * view.pixels_per_metre)
-    told = votes(places, replace(view, hair=soft, face=np.zeros_like(soft)))
-    told = np.sign(np.where(np.abs(told) < _UNSURE, 0, told))
-    return _PhotoHair(told, float(beard.sum() / max((beard | skin).sum(), 1)))
+    shows = votes(places, replace(view, hair=soft, face=np.zeros_like(soft)))  # no extra vote against hair on the face
+    shows = np.sign(np.where(np.abs(shows) < _UNSURE, 0, shows))
+    return _PhotoHair(shows, float(beard.sum() / max((beard | skin).sum(), 1)))
 
 
 def _difference(one: _PhotoHair, other: _PhotoHair) -> float:
-    """Share of the places with hair in either photo, of what both show, that have none in the other; and what beards
-    add."""
-    unlike = (one.told * other.told < 0).mean()
-    either = ((one.told * other.told != 0) & (one.told + other.told > -2)).mean() + LEAST_HAIR
+    """Places that are hair in one photo and bare in the other, as a share of those that both show and either shows as
+    hair; plus what beards add."""
+    unlike = (one.shows * other.shows < 0).mean()
+    either = ((one.shows * other.shows != 0) & (one.shows + other.shows > -2)).mean() + LEAST_HAIR
     return float(unlike / either + BEARD_WORTH * abs(one.beard - other.beard))

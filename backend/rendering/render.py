@@ -1,4 +1,4 @@
-"""Render a mesh to a picture, for previews and comparisons: textured or vertex-coloured, SH-lit, antialiased."""
+"""Render a mesh to a picture (previews, masks, trainer): textured or vertex-coloured, SH-lit, antialiased."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,6 @@ def render_linear(
     normals: np.ndarray | None = None,
     openness: np.ndarray | None = None,
     supersample: int = 2,
-    cull_backfaces: bool = False,
     with_depth: bool = False,
 ) -> Rendering:
     """Render a mesh in linear light: albedo times SH shading, Lambert only, no cast shadows.
@@ -75,7 +74,7 @@ def render_linear(
     normals : (V, 3) unit shading normals; smooth ones of the mesh by default. Flipped towards the camera on back faces.
     openness : (V,) share in [0, 1] of the light that reaches a vertex from outside; the albedo reflects the rest of it
         again and again. 1 everywhere by default.
-    supersample : samples per pixel along each axis.
+    supersample : samples per pixel along each axis. with_depth : whether to return ``Rendering.depth``.
 
     Raises
     ------
@@ -88,7 +87,7 @@ def render_linear(
     positions = np.asarray(vertices, np.float64)
     points = torch.from_numpy(large.project(positions).astype(np.float32))[None]
     triangles = torch.from_numpy(np.array(faces, np.int64))
-    ids = face_ids(points, triangles, (large.size[1], large.size[0]), cull_backfaces=cull_backfaces)
+    ids = face_ids(points, triangles, (large.size[1], large.size[0]))
     found = fragments(ids, triangles)
     weights = fragment_barycentrics(points, found)
     if texture is not None:

@@ -1,5 +1,5 @@
 """Meshes of the scene: the head frame (x to the person's left, y up, z out of the face) as Blender's (x, -z, y),
-coordinates of meshes, keys and curves as arrays, and a part's mesh data.
+coordinates and attributes as arrays, and a part's mesh. Begin at ``new_mesh`` and ``update_mesh``.
 """
 
 from collections.abc import Callable, Sequence
@@ -137,8 +137,8 @@ def to_head(points: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(points[..., [0, 2, 1]] * [1.0, 1.0, -1.0], np.float32)
 
 
-UV_HEAD, UV_MAKEHUMAN, UV_EYE, UV_LASH = "Head", "MakeHuman", "Eye", "Lash"
-HM08_VERTEX = "hm08_vertex"
+UV_HEAD, UV_MAKEHUMAN, UV_EYE, UV_LASH = "Head", "MakeHuman", "Eye", "Lash"  # UV maps
+HM08_VERTEX = "hm08_vertex"  # attribute of MakeHuman's numbers
 MOUTH_INSIDE = "mouth_inside"
 """Attribute of the head's mesh: 1 behind the lips, 0 on the skin."""
 SKIN_ROUGHNESS = "skin_roughness"

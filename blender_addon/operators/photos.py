@@ -1,5 +1,5 @@
-"""Operators for the photo list (add, drop, remove, clear), and for a folder with one photo folder per person, processed
-one by one."""
+"""Operators for the photo list (add, drop, a mesh, remove, clear), and for a folder with one folder per person, made
+one by one. Registered by class; a class's docstring is its tooltip, ``run`` what it does (``LikenessOperator``)."""
 
 import contextlib
 import os
@@ -208,7 +208,7 @@ class ReconstructMany(LikenessOperator):
     def run(self, context: bpy.types.Context) -> set[str] | None:
         chosen, many, place = preferences(context), context.scene.likeness_many, Place.shown(context, selects=False)
         kept = {"pack_photos": chosen.pack_photos, "armature": chosen.armature}
-        job = Job(place, (), (), options_of(context.scene.likeness), frame=False, **kept)
+        job = Job(place, photos=(), given=(), options=options_of(context.scene.likeness), frame=False, **kept)
         run.begin(run.ManyRun(job, chosen_backend(context), many.apart, many.library))
         if not bpy.app.background:
             timer.start()

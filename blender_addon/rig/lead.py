@@ -16,7 +16,7 @@ from ..objects.actions import read_key
 from .bones import BONES_BY_PART, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED, Channel, RigPlaces, switch_aim
 
 MOTIONS = "likeness_motions"
-"""On the armature object, JSON: key -> bone and channels, as measured; needed to change who leads."""
+"""On the armature object, JSON: key -> bone and channels (a motion), as measured by ``rig_places``; see ``Channel``."""
 _SAME_WEIGHT = 1e-4
 """Weight of a key, 0-1: driver amounts are rounded to this, and a bone is posed anew only for larger changes."""
 
@@ -54,15 +54,16 @@ def led_keys(head: bpy.types.Object, rig: bpy.types.Object | None = None) -> fro
     keys = head.data.shape_keys
     if rig is None or keys is None or keys.animation_data is None:
         return frozenset()
-    return frozenset(
+    driven = (
         curve.data_path.split('"')[1]
         for curve in keys.animation_data.drivers
         if any(v.type == "TRANSFORMS" and v.targets[0].id == rig for v in curve.driver.variables)
     )
+    return frozenset(motions_of(rig).keys() & driven)  # not those with an artist's own driver
 
 
 def set_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str, by_bones: bool) -> None:
-    """Make bones or keys lead ``what``; the face stays as it is. The artist's own drivers are replaced."""
+    """Make bones or keys lead ``what`` (``JAW_LED`` or ``EYES_LED``); the face stays as it is. Artists' drivers go."""
     keys = head.data.shape_keys
     motions = motions_of(rig, what)
     values = {key: keys.key_blocks[key].value for key in motions if key in keys.key_blocks}
@@ -120,7 +121,7 @@ def pose(head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, fl
 def bone_channels(
     head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, float | np.ndarray]
 ) -> dict[tuple[str, str], np.ndarray]:
-    """(3,), or (3, F) for weights (F,), of each bone and path that ``pose`` sets."""
+    """(3,), or (3, F) for weights (F,), for each (bone, path) that ``pose`` sets; also switches the eyes' aim off."""
     motions, led = motions_of(rig), led_keys(head, rig)
     wanted = {key: np.asarray(weight, float) for key, weight in weights.items() if key in led}
     if any(motions[key][0] in EYES for key in wanted):

@@ -1,5 +1,5 @@
-"""Materials of a head: packed images, skin, teeth and mouth from one albedo, eyes and lashes of their own, relief as
-height maps blended by the keys, and the skin's tone, which multiplies the albedo of skin, neck and bust, in files too.
+"""Materials of a head. Begin at ``material_for_part`` (each part's, on import), ``put_detail`` (relief: height maps
+blended by the keys) and ``put_tone`` (skin's tone, which multiplies the albedo of skin, neck and bust, in files too).
 """
 
 import json
@@ -90,23 +90,25 @@ LOOKS: Mapping[str, str] = {
     "teeth_lower": "teeth", "tongue": "tongue", LASHES: "lashes", "cornea_left": "cornea", "cornea_right": "cornea",
     "tear_lines": "tears", "caruncles": "caruncles", "glasses": "frame", "lenses": "lens",
 }  # fmt: skip
-"""File of a part's material among the node trees."""
+"""Part -> name of its material's file in ``scene/nodes``, which ``new_material`` reads."""
 
 
-def material_for_part(part: str, head: bpy.types.Collection, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
+def material_for_part(
+    part: str, owner: bpy.types.Collection, made: dict[str, bpy.types.Material]
+) -> bpy.types.Material:
     """The part's material, created on first use; ``made`` caches this head's materials by the names of their files."""
     look = LOOKS[part]
     if look not in made:
         made[look] = new_material(look)
-        _fill(made[look], head)
+        _fill(made[look], owner)
     return made[look]
 
 
-def tint(material: bpy.types.Material, look: Sequence[float]) -> None:
+def tint(material: bpy.types.Material, colour: Sequence[float]) -> None:
     """Give a material of glasses its linear colour and opacity (4,)."""
     shader = material.node_tree.nodes["Principled BSDF"].inputs
-    shader["Base Color"].default_value, shader["Alpha"].default_value = (*look[:3], 1.0), look[3]
-    material.diffuse_color = look
+    shader["Base Color"].default_value, shader["Alpha"].default_value = (*colour[:3], 1.0), colour[3]
+    material.diffuse_color = colour
 
 
 def skin_look_material(albedo: bpy.types.Image, uv_map: str, finer: float) -> bpy.types.Material:
@@ -131,7 +133,7 @@ def _fill(material: bpy.types.Material, head: bpy.types.Collection) -> None:
             node.image = named.get(node.name, head.get(tags.ALBEDO))
 
 
-FRAME = "Skin Relief"
+FRAME = "Skin Relief"  # the node frame around all relief nodes
 ALWAYS = "Relief"
 """Name of the texture node for the relief at rest, and of the slider for it."""
 WRINKLES = "Wrinkles"
@@ -139,7 +141,7 @@ WRINKLES = "Wrinkles"
 TYPICAL, TYPICAL_DEPTH = "Typical Lines", 2.0
 """Slider for the lines that moving faces of middle age have; millimetres at their pictures' brightest level."""
 STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES, TYPICAL)
-SIDES = ("Left", "Right")
+SIDES = ("Left", "Right")  # ends of keys' names, and nodes
 PERSON, WAVES, SIDE = "Person", "Person's Waves", "Person's Side"
 """Nodes that move the typical lines' places in map ``Head``: phase and direction of a wave, its size, the side."""
 

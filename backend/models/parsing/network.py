@@ -1,9 +1,9 @@
 """Network for face parsing: the class of each pixel of a head crop (skin, hair, glasses and so on).
 
-A U-net of depthwise-separable convolutions (Howard et al. 2017; Ronneberger et al. 2015) with under a million weights:
+By default a U-net of depthwise-separable convolutions (Howard et al. 2017; Ronneberger et al. 2015), a million weights:
 256 px in, class logits at 256 px out, all heavy work at 128 px and below.
 
-The parsing net at three scales: the head, the face alone for small parts, and a square between them.
+``class_probabilities`` (used by ``apply.py``) runs the net at three scales: the head, the face, a square between.
 """
 
 from __future__ import annotations
@@ -218,13 +218,13 @@ class FaceParser(LoadedNetwork[ParsingNet]):
 
 
 class SecondParser(FaceParser):
-    """The second net, on EfficientNet-Lite0."""
+    """The second net, on EfficientNet-Lite0: ``apply.py`` asks it about hair and what is behind it."""
 
     model = PARSING_OPINION
     needs = (PARSING.name,)
 
 
-_BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6
+_BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6  # weights of the middle square's result, and of the face's
 _RAMP = 0.12  # of a square's side: width of the fade to full weight inside its border
 
 
@@ -258,8 +258,8 @@ def _of_mirror_image(parser: FaceParser, pixels: np.ndarray) -> np.ndarray:
     return parser.probabilities(np.ascontiguousarray(pixels[:, ::-1]))[:, :, ::-1]
 
 
-def _average_in(result: np.ndarray, look: np.ndarray, window: Window, most: float) -> None:
-    """Average probabilities ``look`` (C, R, R) of an upright window into those of the crop (C, S, S), in place."""
+def _average_in(result: np.ndarray, seen: np.ndarray, window: Window, most: float) -> None:
+    """Average probabilities ``seen`` (C, R, R) of an upright window into those of the crop (C, S, S), in place."""
     side = result.shape[1]
     corner = np.round(np.asarray(window.centre) - window.side / 2).astype(int)
     length = max(8, round(window.side))
@@ -269,7 +269,7 @@ def _average_in(result: np.ndarray, look: np.ndarray, window: Window, most: floa
     inside = np.s_[:, low[1] - corner[1] : high[1] - corner[1], low[0] - corner[0] : high[0] - corner[0]]
     share = most * _fading(length)[inside[1:]]
     part = result[:, low[1] : high[1], low[0] : high[0]]
-    part += share * (_resized(look, (length, length))[inside] - part)
+    part += share * (_resized(seen, (length, length))[inside] - part)
 
 
 def _resized(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -54,8 +54,6 @@ def test_light_is_lambert_in_linear_light():
     np.testing.assert_allclose(rendering.color[15, 20], expected, rtol=1e-4)
     behind = render_linear(QUAD[:, [0, 1, 2]] * [1, 1, -1], FACES[:, ::-1], camera(), colors=np.ones((4, 3)) / 2)
     assert behind.alpha.max() == 1
-    culled = render_linear(QUAD, FACES[:, ::-1], camera(), cull_backfaces=True)
-    assert culled.alpha.max() == 0
 
 
 def test_back_faces_are_lit_from_their_own_side():
