@@ -38,8 +38,9 @@ _CURL_WORTH = 2.5
 """Factor on log odds of curl, learnt on 68 portraits left out of the reader's; those of all else and of the overlap are
 0.9 to 1.3. Of what their labels say the groom has 0.77, of 0.90 that any has; by overlap alone 0.70. Their curl is
 right on 0.62, with a factor of 1 on 0.54."""
-_TIED = 0.24
-"""Share of people with hair behind their ears (10 of 41 labelled) whose hair is tied."""
+_TIED, _BRAIDED = 0.24, 0.25
+"""Share of people with hair behind their ears (10 of 41 labelled) whose hair is tied; how often braids are, beside
+ponytails and low buns, which hide as they do behind the head (3 of 25 labelled, 20)."""
 _BESIDE = 0.5
 """Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted; of a
 bald head, and one that thins, for a ring."""
@@ -143,7 +144,7 @@ def _told(groom: Groom, kind: HairKind | None) -> float:
     even = [1 / len(FIELDS[field]) for field in fields]
     worth = [_CURL_WORTH if field == "curl" else 1.0 for field in fields]
     told = worth @ np.log((1 - READER_ERRS) * np.array(odds) + READER_ERRS * np.array(even))
-    return float(told + (0.0 if loose else np.log(_TIED)))
+    return float(told + (0.0 if loose else np.log(_TIED * (_BRAIDED if groom.kind["tied"] == "braid" else 1.0))))
 
 
 def _probability(kind: HairKind, field: str, value: str, *also: str) -> float:
