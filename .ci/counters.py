@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_693,
+    "lines of code": 51_640,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
@@ -35,12 +35,12 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
     "lines of tests": 35_441,
-    "words of docs": 58_450,
-    "numbers set by hand in module constants": 1_628,
+    "words of docs": 58_446,
+    "numbers set by hand in module constants": 1_626,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_791,
     "numbers set by hand in tables": 210,
-    "numbers set by hand": 3_972,
+    "numbers set by hand": 3_970,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
