@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import boundary_edges
-from backend.geometry.vectors import unit_vectors, vertex_normals
+from backend.geometry.vectors import area_vectors, unit_vectors, vertex_normals
 
 NEIGHBOURS, MOST, REACH, FAR = 8, 128, 0.58, 1.0
 """Pieces of a surface asked at first and at most; in median edges: from a piece's centre to its corners, and the
@@ -59,8 +59,8 @@ class Closest:
     @cached_property
     def normals(self) -> np.ndarray:
         """(T, 3) unit normals of the triangles."""
-        a, b, c = self.corners.transpose(1, 0, 2)
-        return unit_vectors(np.cross(b - a, c - a))
+        corner = np.arange(3 * len(self.corners)).reshape(-1, 3)
+        return unit_vectors(area_vectors(self.corners.reshape(-1, 3), corner))
 
     def __call__(self, points: np.ndarray, exact: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of points (N, 3): the triangle (N,), barycentrics (N, 3) and distance (N,) of the closest point.

@@ -188,22 +188,22 @@ def refine_alignment(points: np.ndarray, closest: Closest, passes: int = ICP_PAS
     Each iteration pairs every point with its closest point on the mesh and takes one Gauss-Newton step of the residuals
     along the line between them (along the triangle's normal where they coincide), with scale as a seventh unknown.
     """
-    scale, rotation, translation = best = Similarity(1.0, np.eye(3), np.zeros(3))
+    now = best = Similarity(1.0, np.eye(3), np.zeros(3))
     middle, best_error = points.mean(0), np.inf
     # the search is in the mesh's own frame; points are transformed there, which only scales all distances
     for _ in range(passes):
-        hit, barycentrics, distance = closest(Similarity(scale, rotation, translation).undone(points), exact=False)
-        error = float((distance * scale) @ (distance * scale))
+        hit, barycentrics, distance = closest(now.undone(points), exact=False)
+        error = float((distance * now.scale) @ (distance * now.scale))
         if error < best_error:
             gain = best_error - error
-            best, best_error = Similarity(scale, rotation.copy(), translation.copy()), error
+            best, best_error = now, error
             if np.isfinite(gain) and gain < 1e-7 * error:
                 break
         spots = (closest.corners[hit] * barycentrics[:, :, None]).sum(1)
-        placed = scale * spots @ rotation.T + translation
+        placed = now.apply(spots)
         away = points - placed
         length = np.linalg.norm(away, axis=1, keepdims=True)
-        direction = np.where(length > 1e-7, away / np.maximum(length, 1e-12), closest.normals[hit] @ rotation.T)
+        direction = np.where(length > 1e-7, away / np.maximum(length, 1e-12), closest.normals[hit] @ now.rotation.T)
         offset = placed - middle
         # placed moves by w x offset + t + s offset; its component along ``direction`` should cancel ``away``
         rows = np.concatenate(
@@ -211,9 +211,8 @@ def refine_alignment(points: np.ndarray, closest: Closest, passes: int = ICP_PAS
         )
         step = np.linalg.lstsq(rows, (away * direction).sum(1), rcond=None)[0]
         turn, grow = Rotation.from_rotvec(step[:3]).as_matrix(), 1 + step[6]
-        rotation = turn @ rotation
-        translation = grow * turn @ (translation - middle) + middle + step[3:6]
-        scale *= grow
+        translation = grow * turn @ (now.translation - middle) + middle + step[3:6]
+        now = Similarity(now.scale * grow, turn @ now.rotation, translation)
     return best
 
 

@@ -36,8 +36,6 @@ TOLD = {field: field in ("fringe", "density", "glasses", "beard") for field in F
 """Fields that ship, and whether all their values count alike, or all but the commonest: straight hair that comes as
 curls is seen at once. Of beards any is told (0.92 of photos labelled by somebody else; which, 0.54), and too few
 portraits with tied hair may ship."""
-
-
 _BEARDS = ("stubble", "short", "full", "goatee", "moustache")
 """Values of labels that are read as any beard: which, photos do not tell."""
 
