@@ -74,8 +74,7 @@ def set_inputs(modifier: bpy.types.Modifier, values: Mapping[str, object], befor
 
 def _modifiers(strands: bpy.types.Object) -> list[bpy.types.Modifier]:
     """Those that make hairs from guides."""
-    nodes = [one for one in strands.modifiers if one.type == "NODES" and one.node_group is not None]
-    return [one for one in nodes if VERSION_TAG in one.node_group]
+    return [one for one in strands.modifiers if VERSION_TAG in (getattr(one, "node_group", None) or ())]
 
 
 def show_guides_alone(collection: bpy.types.Collection) -> None:
@@ -177,9 +176,8 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
         if hair is not None:
             strands = _grow(strands, hair, collection, head)
         elif strands is not None:
-            for obj in (_own_scalp(strands, collection), strands):
-                if obj is not None:
-                    tags.remove_object(obj)
+            for obj in filter(None, (_own_scalp(strands, collection), strands)):
+                tags.remove_object(obj)
             return
     if strands is not None:
         _attach(strands, head)

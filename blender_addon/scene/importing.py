@@ -322,9 +322,7 @@ class _Build:
 
     def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], object]]:
         present = None if self.new else tags.part_object(self.collection(), part.name)
-        centre = np.zeros(3, np.float32)  # an eye's centre, relative to the head's origin
-        if part.name in EYES:
-            centre = eye_centre(part)
+        centre = eye_centre(part) if part.name in EYES else np.zeros(3, np.float32)  # relative to the head's origin
         part, origin = part_seen_from(part, centre), self.origin + centre
         if present is not None and meshes.same_topology(present.data, part):
             yield lambda: self._update_part(part, origin)
@@ -530,11 +528,14 @@ class _Build:
         collection[tags.REPORT] = json.dumps(report, ensure_ascii=False)
 
     def _show(self) -> None:
-        """Link the head into the scene if no scene shows it, and select it as ``place`` says."""
+        """Link the head into the scene if no scene shows it, and select it as ``place`` says. A new albedo or material
+        gets the tone that was chosen."""
         scene = self.place.scene()
         if scene is None:
             raise AddonError("The scene was removed while the head was being imported.", "Reconstruct it again.")
         collection = self.collection()
+        if materials.TONED in collection:
+            materials.put_tone(collection, *collection[materials.TONED])
         if not any(collection in tags.heads_in(other) for other in bpy.data.scenes):
             scene.collection.children.link(collection)
         layer = scene.view_layers.get(self.place.view_layer) or scene.view_layers[0]

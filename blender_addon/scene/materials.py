@@ -81,8 +81,6 @@ def tinted(name: str, strands: bpy.types.Image, cards: bpy.types.Mesh) -> bpy.ty
     return image
 
 
-ROUGHNESS, SPECULAR = "Skin Roughness", "Skin Specular"
-"""Names of the skin's final nodes, whose second values scale all skin."""
 EYE_PICTURE, LASH_PICTURE = "Eyes", "Lashes"
 """Names of the nodes with the eyes' texture and with that of single lashes; all others show the albedo."""
 LOOKS: Mapping[str, str] = {
@@ -389,6 +387,8 @@ DARKEST, FAIREST = 15.0, 75.0
 """L* of skin at most."""
 MEASURED = "likeness_skin_light"
 """On a head's collection: linear light of its skin's albedo, until it gets another one."""
+TONED = "likeness_toned"
+"""On a head's collection: what ``put_tone`` was told last."""
 INSIDE_TONED = 0.1
 """Share of the tone behind the lips, as in the node tree."""
 
@@ -429,6 +429,7 @@ def measured_skin(collection: bpy.types.Collection, head: bpy.types.Object) -> n
 
 def put_tone(collection: bpy.types.Collection, tone: float, redness: float) -> None:
     """Show a head's skin, neck and bust in another tone; nothing for a head without its own material or albedo."""
+    collection[TONED] = tone, redness
     head = tags.part_object(collection, "head")
     material = None if head is None or collection.get(tags.ALBEDO) is None else skin_material(head)
     if material is None or "Albedo" not in material.node_tree.nodes:

@@ -143,8 +143,8 @@ class KeysPanel(ClosedPanel, bpy.types.Panel):
         if MADE in face.data:
             row, active = layout.row(align=True), face.active_shape_key
             if SCULPTED in face:
-                done = row.operator("likeness.sculpt_key", text=f"Done with {active.name}", depress=True)
-                done.key = face[SCULPTED]["key"]
+                sculpted = face[SCULPTED]["key"]
+                row.operator("likeness.sculpt_key", text=f"Done with {sculpted}", depress=True).key = sculpted
             else:
                 row.operator_menu_enum("likeness.sculpt_key", "key", text="Sculpt Key", icon="SCULPTMODE_HLT")
             if active is not None and active.name in ARKIT_NAMES:

@@ -212,8 +212,7 @@ class HairPanel(_OfHead, bpy.types.Panel):
     """Style and display of the hair."""
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
-        collection = tags.active_head(context)
-        hair = tags.hair_object(collection)
+        hair = tags.hair_object(tags.active_head(context))
         if hair is not None:
             _draw_shown(self.layout, hair, "")
 
@@ -246,6 +245,8 @@ class SkinPanel(_OfHead, bpy.types.Panel):
         wished, column = collection.likeness, self.layout.column(align=True)
         for name in SKIN_SLIDERS:
             column.prop(wished, name, slider=True)
+        if getattr(context.space_data, "shading", None) and context.space_data.shading.type == "SOLID":
+            draw_wrapped(column, "Solid shading shows none of these.", icon="INFO")
         column = self.layout.column(align=True)
         row = column.row(align=True)
         row.prop(wished, "texture_region", text="")

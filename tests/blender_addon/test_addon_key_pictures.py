@@ -1,4 +1,4 @@
-"""The pictures of the 52 keys in the panel: each has its own, mirrored ones are mirrored, none stays behind."""
+"""The pictures of the 52 keys in the panel: each has its own, none stays behind."""
 
 from __future__ import annotations
 
@@ -29,17 +29,9 @@ def shown(name: str) -> np.ndarray:
 
 def test_every_key_has_a_picture_of_its_own(backend: Backend) -> None:
     pictures = {name: shown(name) for name in NAMES}
-    assert len(pictures) == 52 and all((picture[..., 3] == 1).all() for picture in pictures.values())
-    assert all(picture[..., :3].std() > 0.03 for picture in pictures.values())
+    assert len(pictures) == 52 and all(picture[..., :3].std() > 0.03 for picture in pictures.values())
     for one, other in itertools.combinations(NAMES, 2):
         assert np.abs(pictures[one] - pictures[other]).mean() > 0.004, (one, other)
-
-
-def test_right_pictures_are_mirror_images_of_left_ones(backend: Backend) -> None:
-    pairs = [(name, name[:-4] + "Right") for name in NAMES if name.endswith("Left")]
-    assert len(pairs) == 20  # with jaw and mouth, which go to either side
-    for left, right in pairs:
-        np.testing.assert_array_equal(shown(left)[:, ::-1], shown(right))
 
 
 def test_hairstyles_are_chosen_from_pictures(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,14 +56,10 @@ def test_the_head_in_progress_is_as_the_backend_drew_it(backend: Backend) -> Non
 
 
 def test_pictures_are_freed_with_the_extension(backend: Backend) -> None:
-    import bpy.utils.previews as previews
-
-    kept = pictures._pictures
-    assert len(kept) == 52 + len(HAIR_STYLES) and kept._uuid in previews._uuid_open
-    images = len(bpy.data.images)
+    kept, images = pictures._pictures, len(bpy.data.images)
+    assert len(kept) == 52 + len(HAIR_STYLES)
     pictures.unregister()
-    assert len(kept) == 0 and kept._uuid not in previews._uuid_open
-    assert pictures._pictures is None and pictures.picture_icon("jawOpen") == 0
+    assert len(kept) == 0 and pictures._pictures is None and pictures.picture_icon("jawOpen") == 0
     pictures.unregister()  # twice does no harm
     pictures.register()
     assert len(pictures._pictures) == 52 + len(HAIR_STYLES) and len(bpy.data.images) == images

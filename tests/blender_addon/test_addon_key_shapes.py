@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import bpy
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from mathutils import Vector
 
 from blender_addon.objects.meshes import neutral_coordinates
 from blender_addon.scene.key_shapes import MADE, SCULPTED, offsets
+from blender_addon.ui.keys_panel import KeysPanel
 
 
 def carve(head: bpy.types.Object, key: str, vertex: int, move: tuple[float, ...]) -> None:
@@ -28,6 +31,9 @@ def test_a_key_is_sculpted_in_place_and_the_rest_stays(head: bpy.types.Object) -
     assert head.mode == "SCULPT" and head.active_shape_key.name == "jawOpen" and head.show_only_shape_key
     assert keys["jawOpen"].value == 1.0 and keys["mouthSmileLeft"].value == 0.0 and not keys["jawOpen"].lock_shape
     carve(head, "jawOpen", 7, (0.0, 0.0, 0.002))
+    head.active_shape_key_index = 0
+    KeysPanel.draw(panel := MagicMock(**{"layout.panel.return_value": (MagicMock(), None)}), bpy.context)
+    assert "'Done with jawOpen'" in str(panel.mock_calls)
     bpy.ops.likeness.sculpt_key()
     assert head.mode == "OBJECT" and not head.show_only_shape_key and SCULPTED not in head
     assert keys["jawOpen"].value == 0.0 and keys["mouthSmileLeft"].value == pytest.approx(0.3)

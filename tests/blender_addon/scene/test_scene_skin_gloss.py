@@ -13,7 +13,6 @@ from scene_helpers import baked_pixels, import_head
 from blender_addon.errors import AddonError
 from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult, ResultPart, decode_result
-from blender_addon.scene.materials import ROUGHNESS, SPECULAR
 
 USUAL_ROUGHNESS, USUAL_SPECULAR = 0.52, 0.4
 """Of skin without the vertices' attribute, such as a body's."""
@@ -43,8 +42,8 @@ def test_the_skin_is_as_rough_as_its_vertices_say(bpy: ModuleType, result: HeadR
     head = tags.part_object(import_head(replace(result, hair=None), bpy.context), "head")
     nodes = head.material_slots[0].material.node_tree.nodes
     shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
-    assert shader.inputs["Roughness"].links[0].from_node == nodes[ROUGHNESS]
-    assert shader.inputs["Specular IOR Level"].links[0].from_node == nodes[SPECULAR]
+    assert shader.inputs["Roughness"].links[0].from_node == nodes["Skin Roughness"]
+    assert shader.inputs["Specular IOR Level"].links[0].from_node == nodes["Skin Specular"]
     baked = baked_roughness(bpy, head)
     shown = baked[baked > 0]
     assert len(shown) > 1000
@@ -57,12 +56,12 @@ def test_the_mouths_inside_mirrors_little(bpy: ModuleType, message: HeadMessage)
     """Eevee mirrors the world wherever there is a mirror: the lining was grey. The factor stays in the last node."""
     head = tags.part_object(import_head(decode_result(*message.copy()), bpy.context), "head")
     nodes = head.material_slots[0].material.node_tree.nodes
-    seen = nodes[SPECULAR].inputs[0].links[0].from_node
+    seen = nodes["Skin Specular"].inputs[0].links[0].from_node
     outside = seen.inputs[1].links[0].from_node
     assert outside.inputs[0].links[0].from_node.attribute_name == "mouth_inside"
     slope, there = outside.inputs[1].default_value, outside.inputs[2].default_value
     assert there == 1.0 and 0.05 < there + slope < 0.2
-    assert nodes[SPECULAR].inputs[1].default_value == pytest.approx(USUAL_SPECULAR)
+    assert nodes["Skin Specular"].inputs[1].default_value == pytest.approx(USUAL_SPECULAR)
 
 
 @pytest.mark.parametrize("fault", ["above one", "not a number", "too few"])
