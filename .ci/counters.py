@@ -13,6 +13,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -60,13 +61,14 @@ INDEX_TABLE = 4
 """A constant of so many numbers or more, all of them whole, is a table of indices, of landmarks for example."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Module:
-    """A file: its path in the repository, its source and its syntax tree."""
+    """A file: its path in the repository, its source, its syntax tree, and all nodes of that."""
 
     path: PurePosixPath
     source: bytes
     tree: ast.Module
+    nodes: Sequence[ast.AST]
 
 
 def tracked(root: Path, suffix: str, *folders: str) -> list[str]:
@@ -79,9 +81,11 @@ def tracked(root: Path, suffix: str, *folders: str) -> list[str]:
 def read_modules(root: Path, *folders: str) -> list[Module]:
     """The tracked Python files of ``folders`` below ``root``."""
     sources = ((name, (root / name).read_bytes()) for name in tracked(root, ".py", *folders))
-    return [Module(PurePosixPath(name), source, ast.parse(source)) for name, source in sources]
+    parsed = ((name, source, ast.parse(source)) for name, source in sources)
+    return [Module(PurePosixPath(name), source, tree, tuple(ast.walk(tree))) for name, source, tree in parsed]
 
 
+@cache
 def code_lines(module: Module) -> set[int]:
     """Numbers of the lines with code: not blank, no comment, no docstring (of a constant or an attribute neither)."""
     lines: set[int] = set()
@@ -89,7 +93,7 @@ def code_lines(module: Module) -> set[int]:
     for token in tokenize.tokenize(BytesIO(module.source).readline):
         if token.type not in (*nothing, tokenize.ENCODING):
             lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines.difference_update(range(node.lineno, node.end_lineno + 1))
     return lines
@@ -97,14 +101,14 @@ def code_lines(module: Module) -> set[int]:
 
 def import_lines(module: Module) -> set[int]:
     """Numbers of the lines of import statements."""
-    imports = (node for node in ast.walk(module.tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    imports = (node for node in module.nodes if isinstance(node, ast.Import | ast.ImportFrom))
     return {line for node in imports for line in range(node.lineno, node.end_lineno + 1)}
 
 
 def long_functions(module: Module) -> int:
     """Functions with more than ``LONG_FUNCTION`` lines of code, inner ones included in their outer ones."""
     code = code_lines(module)
-    functions = (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (node for node in module.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     spans = (range(node.lineno, (node.end_lineno or node.lineno) + 1) for node in functions)
     return sum(len(code.intersection(span)) > LONG_FUNCTION for span in spans)
 
@@ -134,7 +138,7 @@ def constants_by_hand(module: Module) -> int:
 
 def defaults_by_hand(module: Module) -> int:
     """Numbers in defaults of dataclasses."""
-    classes = (node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef))
+    classes = (node for node in module.nodes if isinstance(node, ast.ClassDef))
     decorated = (node for node in classes if any("dataclass" in ast.unparse(one) for one in node.decorator_list))
     fields = (field for node in decorated for field in node.body if isinstance(field, ast.AnnAssign) and field.value)
     return sum(_count_by_hand(_numbers(field.value)) for field in fields)
@@ -144,7 +148,7 @@ def floats_by_hand(module: Module) -> int:
     """Floats inside functions."""
     found = {
         (one.lineno, one.col_offset, one.value)
-        for function in ast.walk(module.tree)
+        for function in module.nodes
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for one in ast.walk(function)
         if isinstance(one, ast.Constant) and type(one.value) is float
