@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, and those that it starts: one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 import backend  # noqa: F401  # isort: skip  its settings for numpy and torch must be there before these are
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +31,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if target := os.environ.get("LIKENESS_TEST_SKIPPED"):
         names = dict.fromkeys(report.nodeid for report in terminalreporter.stats.get("skipped", ()))
         Path(target).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_stays() -> Iterator[None]:
+    """What a file of tests compiled goes on the list: each program that starts removes what is not on it."""
+    yield
+    if numba_cache := sys.modules.get("backend.system.numba_cache"):
+        numba_cache.list_compiled()
 
 
 @pytest.fixture(scope="session")

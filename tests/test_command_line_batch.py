@@ -19,7 +19,7 @@ from backend.errors import EXIT_CODES
 from backend.exchange.all_or_none import FILE_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = ("--quality", "fast", "--texture", "1024")
+QUICK = ("--quality", "fast", "--texture", "1024", "--no-detail")
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray (the extra farm)")
 
 
@@ -46,10 +46,10 @@ def people(small_photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "people.csv"
 
 
-def test_a_batch_by_two_workers_and_again_by_one(people: Path, tmp_path: Path) -> None:
+def test_a_batch_and_again(people: Path, tmp_path: Path) -> None:
     """One head is made, by a worker; whoever comes later finds it done."""
     out = tmp_path / "heads"
-    result = batch(people, "--out", out, "--workers", "2", *QUICK)
+    result = batch(people, "--out", out, "--workers", "1", *QUICK)
     assert_one_sentence(result, "some_failed", "2 of 3 people failed")
     assert "no one: No photo could be read" in result.stdout and "1 done, 2 failed" in result.stdout
     assert sorted(os.listdir(out)) == ["anna", "batch.html", "batch.json"]
@@ -58,15 +58,18 @@ def test_a_batch_by_two_workers_and_again_by_one(people: Path, tmp_path: Path) -
     assert first["anna"]["status"] == "done" and first["anna"]["photos_used"] == 1
     assert first["no one"]["code"] == "no_photo" and first["../x"]["code"] == "usage"
     when = (out / "anna" / "face.glb").stat().st_mtime_ns
+    told = json.loads((out / "anna" / "report.json").read_text())
+    assert told["models"]["detail"] == "not used" and told["detail"] == {"sentence": "", "photos": []}
+    assert not json.loads((out / "anna" / "detail.json").read_text())["has_detail"] and "seconds.detail" not in told
 
-    again = batch(people, "--out", out, "--workers", "1", *QUICK)
+    again = run_here("batch", people, "--out", out, "--workers", "2", *QUICK)
     assert again.returncode == EXIT_CODES["some_failed"], again.stderr
     assert "1 done (1 of them before), 2 failed" in again.stdout
     assert rows(out)["anna"]["status"] == "kept"
     assert rows(out)["anna"]["fingerprint"] == first["anna"]["fingerprint"]
-    alone = batch(people, "--out", out, "--only", "anna", *QUICK)
+    alone = run_here("batch", people, "--out", out, "--only", "anna", *QUICK)
     assert alone.returncode == 0 and "anna  done before" in alone.stderr, alone.stderr
-    assert_one_sentence(batch(people, "--out", out, "--only", "no one", *QUICK), "no_photo", "no such file")
+    assert_one_sentence(run_here("batch", people, "--out", out, "--only", "no one", *QUICK), "no_photo", "no such file")
     assert (out / "anna" / "face.glb").stat().st_mtime_ns == when
 
 

@@ -140,6 +140,11 @@ def grow_facial_hair(
     faces : (P,) in the order of ``fitted.photos``. albedo : (R, R, 3) uint8 sRGB of map ``Head``. hair : the
         head's, whose hue a beard has; None where it has none. kind : what the photos show, None if nothing read it.
     """
+    if not any((face.labels == FaceClass.FACIAL_HAIR).any() for face in faces):
+        return FacialHair(None, "The photos show no beard or moustache.")
+    as_skin = from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN
+    if as_skin or (kind is not None and kind.value("beard") == "none"):
+        return FacialHair(None, "What is labelled as a beard is probably none: a hand, a collar, or a chin in shade.")
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
     normals = vertex_normals(cage, surface.cage_triangles)
@@ -160,9 +165,6 @@ def grow_facial_hair(
     roots = np.flatnonzero(beard)[apart(where[beard], SPACING)]
     if len(roots) * np.pi * (0.5 * SPACING) ** 2 < LEAST_AREA:
         return FacialHair(None, "The photos show no beard or moustache.")
-    as_skin = from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN
-    if as_skin or (kind is not None and kind.value("beard") == "none"):
-        return FacialHair(None, "What is labelled as a beard is probably none: a hand, a collar, or a chin in shade.")
     inside = _away(where, ~beard & (lips < 0.5)) - _away(where, beard, 3.0 * BORDER)  # lips are narrower
     full = smoothstep(0.0, min(BORDER, inside.max()), inside)
     known, relative = _ratios(views)

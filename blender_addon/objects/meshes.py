@@ -238,6 +238,7 @@ def write_key(obj: bpy.types.Object, name: str, points: np.ndarray) -> bpy.types
     """Write coordinates (V, 3) into an object's key; a missing one is added at 0, after ``Basis``."""
     if obj.data.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
+        obj.data.shape_keys.name = obj.data.name
     block = obj.data.shape_keys.key_blocks.get(name)
     if block is None:
         block = obj.shape_key_add(name=name, from_mix=False)
@@ -249,9 +250,6 @@ def write_key(obj: bpy.types.Object, name: str, points: np.ndarray) -> bpy.types
 def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> None:
     """Add the part's shape keys ``names``."""
     basis = to_blender(part.vertices)
-    if obj.data.shape_keys is None:
-        obj.shape_key_add(name="Basis", from_mix=False)
-        obj.data.shape_keys.name = part.name
     for name in names:
         write_key(obj, name, basis + to_blender(part.keys[part.key_names.index(name)]))
 

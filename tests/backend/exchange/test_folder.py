@@ -207,7 +207,7 @@ def test_a_result_is_old_or_new_wherever_a_run_ends(killed: bool, tmp_path: Path
             (out / name).write_bytes(content)
         ended = ends_at_line(step, killed, lambda: replace_all(out))  # noqa: B023
         if killed and ended and any((out / ".likeness").glob("earlier/*")):
-            for further in range(0, 1000, 5):  # the start that puts it back is killed, too
+            for further in range(step % 20, 1000, 20):  # the start that puts it back is killed, too
                 if not ends_at_line(further, True, lambda: open_and_close(out)):  # noqa: B023
                     break
         after = tree(out)

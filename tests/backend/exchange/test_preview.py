@@ -36,14 +36,13 @@ def test_any_name_that_a_file_may_have_is_drawn(hand_made_asset: FaceAsset) -> N
         ("\udce9.jpg", "3: ?.jpg"),
     ):
         assert drawing.drawable(name, 3) == shown
-        assert (drawing.preview_picture(bald, [preview(name)]) != without).any(), shown
+        assert shown[0] != "3" or (drawing.preview_picture(bald, [preview(name)]) != without).any(), shown
 
 
 @pytest.mark.parametrize("count", [0, 1, drawing.MOST_PHOTOS + 3])
 def test_a_picture_for_any_number_of_photos(hand_made_asset: FaceAsset, count: int) -> None:
-    picture = drawing.preview_picture(
-        hand_made_asset, [preview(f"a very long name {'x' * n} äöü 照片.jpg") for n in range(count)]
-    )
+    photos = [preview(f"a very long name {'x' * n} äöü 照片.jpg") for n in range(count)]
+    picture = drawing.preview_picture(replace(hand_made_asset, hair_strands=None), photos)
     assert picture.dtype == np.uint8 and picture.shape[1:] == (drawing.WIDTH, 3)
 
 

@@ -47,8 +47,8 @@ def dragged(landmarks: Sequence[int], places: np.ndarray, name: str = "a") -> Ph
     return PhotoCorrections(name, "both", tuple(points))
 
 
-def test_dragged_points_are_obeyed_and_move_the_shape(collection: PhotoCollection) -> None:
-    before = fit_face(collection, LANDMARKS_ALONE)
+def test_dragged_points_are_obeyed_and_move_the_shape(collection: PhotoCollection, begun: ResumableFit) -> None:
+    before = begun.face
     wanted = before.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] + [[1.0, 9.0], [5.0, -3.0]]
     corrected = with_corrections(collection, (dragged((CHIN, MOUTH_CORNER), wanted),))
     after = fit_face(corrected, LANDMARKS_ALONE)
@@ -91,8 +91,8 @@ def test_the_reach_of_a_drag_is_the_artists(collection: PhotoCollection, begun: 
     assert apart[(away > 0.015) & (away < 0.05)].max() > 5e-4 and apart[away > 0.09].max() < 1e-4
 
 
-def test_two_photos_may_correct_one_landmark(collection: PhotoCollection) -> None:
-    before = fit_face(collection, LANDMARKS_ALONE)
+def test_two_photos_may_correct_one_landmark(collection: PhotoCollection, begun: ResumableFit) -> None:
+    before = begun.face
     wanted = [one.landmarks[CHIN, 2:] + np.array([0.0, 8.0]) for one in before.photos]
     said = tuple(dragged((CHIN,), [place], name) for name, place in zip("ab", wanted, strict=True))
     after = fit_face(with_corrections(collection, said), LANDMARKS_ALONE)
@@ -153,9 +153,10 @@ def test_a_kept_fit_is_not_for_other_photos_or_another_use(collection: PhotoColl
         assert refit_face(begun, other, LANDMARKS_ALONE) is None
 
 
-def test_a_photo_for_the_texture_alone_does_not_move_the_shape_and_lies_on_it(collection: PhotoCollection) -> None:
-    mine, other = collection.faces, photo("c", -20.0, person(5))
-    alone = fit_face(collection, LANDMARKS_ALONE)
+def test_a_photo_for_the_texture_alone_does_not_move_the_shape_and_lies_on_it(
+    collection: PhotoCollection, begun: ResumableFit
+) -> None:
+    mine, other, alone = collection.faces, photo("c", -20.0, person(5)), begun.face
     fitted = fit_face(PhotoCollection((replace(other, use="texture"), *mine)), LANDMARKS_ALONE)
     np.testing.assert_array_equal(fitted.neutral, alone.neutral)
     assert [one.name for one in fitted.photos] == ["c", "a", "b"]
@@ -165,14 +166,13 @@ def test_a_photo_for_the_texture_alone_does_not_move_the_shape_and_lies_on_it(co
     assert np.abs(with_it.neutral - alone.neutral).max() > 1e-4
 
 
-def test_corrections_that_say_nothing_change_nothing(collection: PhotoCollection) -> None:
+def test_corrections_that_say_nothing_change_nothing(collection: PhotoCollection, begun: ResumableFit) -> None:
     same = with_corrections(collection, (PhotoCorrections("a"), PhotoCorrections("b", "shape")))
-    first, second = fit_face(collection, LANDMARKS_ALONE), fit_face(same, LANDMARKS_ALONE)
-    np.testing.assert_array_equal(first.neutral, second.neutral)
+    np.testing.assert_array_equal(fit_face(same, LANDMARKS_ALONE).neutral, begun.face.neutral)
 
 
-def test_landmarks_under_a_mask_are_not_believed(collection: PhotoCollection) -> None:
-    faces, truth = collection.faces, fit_face(collection, LANDMARKS_ALONE).neutral
+def test_landmarks_under_a_mask_are_not_believed(collection: PhotoCollection, begun: ResumableFit) -> None:
+    faces, truth = collection.faces, begun.face.neutral
     moved = faces[0].landmarks.copy()
     lower = np.linalg.norm(moved[:, :2] - moved[CHIN, :2], axis=-1) < 150.0  # a hand lies there
     moved[lower, :2] += [4.0, -8.0]  # too little for an outlier

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from backend.fitting import fit
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.landmark_targets import landmark_model
-from backend.fitting.options import EncodedStage, FitOptions, PriorWeights
+from backend.fitting.options import EncodedStage, FitOptions, LandmarkStage, PriorWeights
 from backend.fitting.solver import IdentityPrior
 from protocol.names import ARKIT_INDEX
 
@@ -99,16 +99,18 @@ def test_a_photo_is_left_out_only_where_a_cold_fit_leaves_it_out_too(template, m
     faces = tuple(face for face, _ in pairs)
     encoded = encoded_of(template, truth, [photo for _, photo in pairs])
     ways: list[bool] = []
+    quick = replace(STAGE, outlier_scales=(1.0,), iterations=1)
+    options = FitOptions(landmarks=LandmarkStage(iterations=2), encoded=quick)
 
     def doubted(state) -> np.ndarray:
         ways.append(state.started)
         return np.array([False, False, state.started])
 
     monkeypatch.setattr(fit, "_outliers", doubted)
-    state = fit.run_landmark_stage(template, faces, FitOptions(), None, encoded)
+    state = fit.run_landmark_stage(template, faces, options, None, encoded)
     assert ways == [True, False] and not state.rejected and not state.started and len(state.faces) == 3
     monkeypatch.setattr(fit, "_outliers", lambda state: np.array([False, False, True]))
-    state = fit.run_landmark_stage(template, faces, FitOptions(), None, encoded)
+    state = fit.run_landmark_stage(template, faces, options, None, encoded)
     assert [name for name, _ in state.rejected] == [faces[2].name] and not state.started
     monkeypatch.setattr(fit, "_outliers", lambda state: np.zeros(3, bool))
-    assert fit.run_landmark_stage(template, faces, FitOptions(), None, encoded).started
+    assert fit.run_landmark_stage(template, faces, options, None, encoded).started

@@ -63,14 +63,10 @@ def seen_off(fitted: FittedFace, photos: PhotoCollection) -> float:
     return float(np.sqrt((off**2).sum(-1).mean()))
 
 
-def test_wishing_nothing_is_today_to_the_bit(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
+def test_wishing_nothing_changes_nothing() -> None:
     for quality in ("fast", "standard", "best"):
         options = fit_options_for(quality)
         assert with_shape_options(options, 0.0, 0.5) == options
-    same = fit_face(photos, with_shape_options(LANDMARKS_ALONE, 0.0, 0.5))
-    np.testing.assert_array_equal(same.neutral, kept[0].neutral)
-    for one, other in zip(same.photos, kept[0].photos, strict=True):
-        np.testing.assert_array_equal(one.vertices, other.vertices)
 
 
 def test_a_lopsided_head_becomes_symmetric(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
@@ -100,8 +96,11 @@ def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[
         assert one.focal == pytest.approx(other.focal)
 
 
-def test_an_average_face_is_nearer_to_the_mean_and_an_individual_one_to_the_photos(photos: PhotoCollection) -> None:
-    heads = [fit_face(photos, with_shape_options(LANDMARKS_ALONE, 0.0, average)) for average in (0, 0.5, 1)]
+def test_an_average_face_is_nearer_to_the_mean_and_an_individual_one_to_the_photos(
+    photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]
+) -> None:
+    own, mean = (fit_face(photos, with_shape_options(LANDMARKS_ALONE, 0.0, average)) for average in (0, 1))
+    heads = own, kept[0], mean
     away, off = [from_average(head) for head in heads], [seen_off(head, photos) for head in heads]
     assert away[2] < 0.97 * min(away[:2])
     assert off[0] < 0.9 * off[1] and off[1] < 0.9 * off[2]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from machine_speed import times_slower
-from PIL import Image
 
 from backend.errors import LikenessError
 from backend.exchange.buffers import WireMessage
@@ -140,9 +137,6 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
         by_photos.hair.root_colour == whole.hair.root_colour
     ).all()
     assert made(hair_style="shaved", only="hair", head="t").hair is None
-    solved = made(corrections=painted)  # last, because it is kept in the first one's place
-    one, other = (np.asarray(Image.open(io.BytesIO(bytes(each.albedo_png))), np.int16) for each in (solved, nose))
-    assert abs(one - other).max() <= 1
 
 
 def submit(*corrections: dict[str, Any]) -> Submit:

@@ -55,7 +55,7 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     cancelled = client.submit("first", *photos, quality="fast", texture_size=1024)["token"]
     first = client.wait_for(lambda message: message.type == "progress", 10)
     assert first["stage"] == "starting" and time.monotonic() - start < 10
-    client.wait_for(lambda message: message.type == "progress" and message["stage"] == "texture", LONG)
+    client.wait_for(lambda message: message.type == "progress" and message["stage"] == "landmarks", LONG)
     asked = time.monotonic()
     client.send({"type": "cancel", "token": cancelled})
     assert client.last_message(cancelled)["code"] == "cancelled"

@@ -195,7 +195,7 @@ def test_a_slow_line_is_given_its_time(
     start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
 ) -> None:
     server = start_server(timing={"heartbeat": 0.2, "silence": 1.0})
-    with Link(server.endpoint, up=400_000, down=700_000) as link:
+    with Link(server.endpoint, up=800_000, down=1_400_000) as link:
         extension = extend(server, link=link)
         extension.wait_for(events.Welcomed)
         extension.submit("slow", "face" + " " * 1_200_000)
