@@ -34,7 +34,7 @@ _TONES, _BY_LOCK = 0.3, 0.5
 """Half the range of brightness between hairs, and that between locks relative to it."""
 _LIT = 5
 """Places along a hair that are shaded."""
-_SHINE, _SHARPNESS = 0.05, 30.0
+_SHINE, _SHARPNESS = 0.06, 30.0
 """Strength of the specular highlight under white light (linear), and its exponent (Kajiya and Kay 1989, on the sine of
 the angle between the strand and the half vector)."""
 _MOST_SHINE = 0.5
@@ -43,7 +43,7 @@ contain white highlights."""
 _GLOW = 0.25
 """Share of a hair's colour in its second highlight, which has passed through it and is broader: of light hair the
 brightest tenth was 16 L* darker than in 24 people's photos, is 8."""
-_AROUND, _DENSE, _CELL = 0.25, 0.12, 10 * _LINE
+_AROUND, _DENSE, _CELL = 0.12, 0.12, 10 * _LINE
 """Share of light that comes round other hairs; optical depth of hairs that cover an area once, most of whose light goes
 on; and metres across a lock, between which are shadows."""
 _FINISHED, _CURLED, _TURN = 16, 48, 12
