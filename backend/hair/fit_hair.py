@@ -42,7 +42,7 @@ _BARE, _BEFORE = 0.5, 0.25
 """Share of the photos' trust that shows a point before bare skin; share of such points of a guide that is moved."""
 _NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 3, 1.3
 """Metres across a lock, least and most; neighbours that it meets; and widths for the distance of the last."""
-_WAVY, _LONG_WAVY = "shag", "long_wavy"
+_WAVY, _LONG_WAVY = "shag", "side_fringe"
 """Grooms whose waves others get: short hair, and hair that hangs."""
 BALDING = "balding"
 """The name of a choice for the groom ``ring``; all others are grooms' names with spaces."""
