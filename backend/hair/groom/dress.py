@@ -7,13 +7,11 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.subdivision import refined
 from backend.geometry.template import triangles_from_quads
+from backend.hair.colours import UNKNOWN
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.grow import GrownGroom, grow_guides
 from backend.hair.groom.scalp import BEYOND, chart_uv, density_at_edge, lock_variation
 from backend.hair.hair_strands import HairStrands, Scalp, resampled_to
-
-_GREY = 0.1
-"""Albedo of hair whose colour no photo has told yet."""
 
 
 def groom_strands(groom: Groom, head_vertices: np.ndarray, **fitted: np.ndarray) -> HairStrands:
@@ -22,7 +20,7 @@ def groom_strands(groom: Groom, head_vertices: np.ndarray, **fitted: np.ndarray)
 
 
 def strands_of(grown: GrownGroom) -> HairStrands:
-    """Grey strands of a grown groom."""
+    """Strands of a grown groom, brown until photos tell their colour."""
     points, free = grown.points, grown.free
     if len(free):
         points = np.concatenate([points, resampled_to(free, points.shape[1]).astype(np.float32)])
@@ -32,8 +30,8 @@ def strands_of(grown: GrownGroom) -> HairStrands:
         points=points,
         root_uv=uv,
         width=np.full(count, 0.008, np.float32),
-        root_colour=np.full((count, 3), _GREY, np.float32),
-        tip_colour=np.full((count, 3), _GREY, np.float32),
+        root_colour=np.tile(np.float32(UNKNOWN), (count, 1)),
+        tip_colour=np.tile(np.float32(UNKNOWN), (count, 1)),
         hair_radius=grown.chain["radius"],
         style=grown.name,
         parameters={},
