@@ -69,10 +69,11 @@ SURFACES: Mapping[str, Surface] = {
 class ExportMaterials:
     """The materials of one file. ``remove`` deletes them and their images."""
 
-    def __init__(self, name: str, collection: bpy.types.Collection, parts: Sequence[bpy.types.Object], tint: bool):
-        """``parts`` : the head's objects, head first; ``tint`` : whether the format multiplies pictures by vertex
-        colours."""
-        self.name, self.collection, self.parts, self.tint = name, collection, parts, tint
+    def __init__(self, name: str, collection: bpy.types.Collection, parts: Sequence[bpy.types.Object], exporter: str):
+        """``parts`` : the head's objects, head first; ``exporter`` : the preset's. glTF multiplies pictures by vertex
+        colours; in USD what is clear is coloured glass, without opacity."""
+        self.name, self.collection, self.parts = name, collection, parts
+        self.tint, self.glass = exporter == "gltf", exporter == "usd"
         self.made: dict[str, bpy.types.Material] = {}
         self.images: list[bpy.types.Image] = []
         self.named: list[tuple[bpy.types.Image, str]] = []
@@ -93,14 +94,13 @@ class ExportMaterials:
         for image, name in self.named:
             image.filepath_raw, image.name = "", name
         bpy.data.batch_remove([*self.made.values(), *self.images])
-        self.made, self.images, self.named = {}, [], []
 
     def _material(self, look: str, part: bpy.types.Object) -> bpy.types.Material:
         surface, material = SURFACES[look], new_material("export")
-        own = part.active_material
-        plain = (*(surface.colour or (1.0, 1.0, 1.0)), surface.opacity)
-        if own is not None and not surface.colour:
-            plain = tuple(own.diffuse_color)
+        white = not surface.colour or (self.glass and surface.transmission)
+        plain = (*((1.0, 1.0, 1.0) if white else surface.colour), surface.opacity)
+        if part.active_material is not None and not surface.colour:
+            plain = tuple(part.active_material.diffuse_color)
         material.name = look
         tree = material.node_tree
         nodes = tree.nodes

@@ -66,8 +66,7 @@ def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy
 
 def bind(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
     """Parent a mesh to the skeleton with an armature modifier (linear blend skinning by its vertex groups)."""
-    matrix = obj.matrix_world.copy()
-    obj.parent, obj.matrix_world = rig, matrix
+    obj.parent, obj.matrix_world = rig, obj.matrix_world.copy()
     modifier = obj.modifiers.new(NAME, "ARMATURE")
     modifier.object = rig
 
@@ -417,10 +416,11 @@ def export_head(
     copies: list[bpy.types.Object] = []
     if strands is not None and not (usd or preset.one_mesh):
         parts.append(hair_cards(strands, parts[0], chosen.hair_triangles))
-    materials = ExportMaterials(name, collection, parts, tint=preset.exporter == "gltf")
+    materials = ExportMaterials(name, collection, parts, preset.exporter)
     try:
         for part in parts:
-            copies.append(_copy(part, f"{name}_{part.get(tags.PART, HAIR)}", preset, places))
+            label = part.get(tags.PART, HAIR)  # USD numbers keys of one name, but those of the first mesh by name
+            copies.append(_copy(part, f"{name}_{'head_' * (usd and label != 'head')}{label}", preset, places))
             materials.put_on(copies[-1], part, preset.one_mesh)
         keys = [courses.keys.get((part if tags.PART in part else parts[0]).name, {}) for part in parts]  # cards: head's
         if preset.one_mesh:
@@ -476,8 +476,7 @@ def _hang(
         if bound:
             bind(obj, root)
         else:
-            matrix = obj.matrix_world.copy()
-            obj.parent, obj.matrix_world = root, matrix
+            obj.parent, obj.matrix_world = root, obj.matrix_world.copy()
         key_in(obj, curves, first)
     return any(keys)
 

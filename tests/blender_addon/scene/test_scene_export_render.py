@@ -117,7 +117,7 @@ def test_a_file_looks_like_the_scene(bpy, result: HeadResult, tmp_path: Path, pr
     strands, parts = tags.hair_object(collection), {obj[tags.PART]: obj for obj in export_parts(collection)}
     strands.hide_render, parts["hair"] = True, hair_cards(strands, parts["head"], CARD_LEVELS[0])
     collection.objects.link(parts["hair"])
-    materials = ExportMaterials("scene", collection, list(parts.values()), tint=True)
+    materials = ExportMaterials("scene", collection, list(parts.values()), exporter="gltf")
     materials.put_on(parts["hair"], parts["hair"], one_mesh=False)
     for part, obj in parts.items():
         obj.hide_render = preset.one_mesh and part not in ONE_MESH_PARTS
