@@ -95,9 +95,7 @@ def test_a_film_is_read_as_players_show_it(degrees: int, tmp_path: Path) -> None
     assert np.round(bright).astype(int).tolist() == {90: [0, 1], 180: [1, 1], 270: [1, 0]}[degrees]
 
 
-@pytest.mark.parametrize(
-    ("transfer", "level", "light"), [(16, 155, 1.0), (18, 198, 1.0), (16, 113, 0.243), (1, 148, None)]
-)
+@pytest.mark.parametrize(("transfer", "level", "light"), [(18, 198, 1.0), (16, 113, 0.243), (1, 148, None)])
 def test_a_film_in_hdr_has_the_colours_of_its_light(
     transfer: int, level: int, light: float | None, tmp_path: Path
 ) -> None:
