@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the figures are read from /proc")
 def test_bad_input_costs_little_and_ends_in_a_sentence(tmp_path: Path) -> None:
     kinds = ["photos", "takes", "videos", "models"]

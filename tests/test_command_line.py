@@ -129,6 +129,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_longest_stage_within_two_seconds(small_photo: Path, tmp_path: Path) -> None:
     """A second into the texture, when threads are at work."""
     words = ["reconstruct", str(small_photo), "--quality", "fast", "--out", str(tmp_path / "new" / "out")]

@@ -46,6 +46,7 @@ def people(small_photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "people.csv"
 
 
+@pytest.mark.slow
 def test_a_batch_and_again(people: Path, tmp_path: Path) -> None:
     """One head is made, by a worker; whoever comes later finds it done."""
     out = tmp_path / "heads"

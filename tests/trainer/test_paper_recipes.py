@@ -23,6 +23,7 @@ from trainer.engine.trainee import stage_cost
 sys.path.append(str(Path(__file__).parent / "sets"))
 from made_up import celeba, copy_of, drawn, write
 
+pytestmark = pytest.mark.slow
 STEPS = int(os.environ.get("LIKENESS_PAPER_STEPS", "3"))
 """Steps of every stage; 100 takes five minutes of one core."""
 LAP = (

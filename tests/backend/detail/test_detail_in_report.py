@@ -14,13 +14,8 @@ from backend.models.registry import DETAIL
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def picture(demo_photos: list[Path]) -> Image.Image:
-    """A sharp photo of somebody, 420 pixels wide."""
-    return Image.open(demo_photos[0]).convert("RGB").resize((420, 488), Image.Resampling.LANCZOS)
-
-
-def test_the_report_names_the_network_and_how_deep_the_relief_is(picture: Image.Image, tmp_path: Path) -> None:
+def test_the_report_names_the_network_and_how_deep_the_relief_is(demo_photos: list[Path], tmp_path: Path) -> None:
+    picture = Image.open(demo_photos[0]).convert("RGB").resize((420, 488), Image.Resampling.LANCZOS)
     picture.save(tmp_path / "photo.jpg", quality=95)
     out = tmp_path / "out"
     given = ["reconstruct", str(tmp_path / "photo.jpg"), "--out", str(out)]
@@ -32,4 +27,3 @@ def test_the_report_names_the_network_and_how_deep_the_relief_is(picture: Image.
     assert set(relief["depth_mm"]) == {"always", *KEY_GROUPS}
     assert 0.005 < relief["depth_mm"]["always"] < 2.0  # pores alone are 0.01 to 0.06
     assert json.loads((out / "detail.json").read_text())["has_detail"] and np.ptp(depths.astype(int)) > 0
-    assert found["seconds.detail"] > 0

@@ -45,22 +45,21 @@ def take(clip: tuple[Path, np.ndarray], tmp_path_factory: pytest.TempPathFactory
     return read_clip(out)
 
 
-def test_a_video_keeps_its_frames_and_rate(take: ExpressionClip) -> None:
+@pytest.mark.slow
+def test_a_video_keeps_its_frames_and_rate_and_faceless_frames_are_interpolated(take: ExpressionClip) -> None:
     assert (take.kind, take.fps, len(take)) == ("video", FPS, 10)
     assert take.weights.min() >= 0
     assert take.weights.max() <= 1
     assert np.isfinite(take.head_positions).all()
     np.testing.assert_allclose(np.linalg.norm(take.head_rotations, axis=1), 1, atol=1e-3)
     assert (take.head_positions[:, 2] < -0.2).all()
-
-
-def test_faceless_frames_are_marked_and_interpolated(take: ExpressionClip) -> None:
     assert np.flatnonzero(take.marks == FrameMark.NO_FACE).tolist() == [4, 5]
     assert np.isnan(take.errors[4])
     assert np.isfinite(take.errors[[3, 6]]).all()
     assert np.abs(np.diff(take.head_rotations[3:7], axis=0)).max() < 0.1
 
 
+@pytest.mark.slow
 def test_cancelling_stops_a_video(clip: tuple[Path, np.ndarray]) -> None:
     def stop(stage: str, fraction: float) -> None:
         assert stage in TRANSFER_SHARES

@@ -86,6 +86,7 @@ def test_the_nets_points_are_compared_with_the_share_of_the_person_that_they_sho
     np.testing.assert_allclose(fixed.points.positions(nobody, np.zeros(52))[-478:], (mean + own) / 2, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_fit_follows_the_net_where_the_detector_sees_the_mean_face() -> None:
     """The detector shows nothing of the person, the net as much as it always does."""
     errors = landmark_targets.landmark_model(TEMPLATE).surface_errors
@@ -204,6 +205,7 @@ def test_a_fits_ears_stand_out_as_in_the_labels() -> None:
     assert width(options) > 1.01 * width(blind)
 
 
+@pytest.mark.slow
 def test_a_fit_is_as_wide_as_the_labels() -> None:
     """Landmarks are those of the mean face; only the labels show that this face is wider."""
     person, options = wider(0.06), FitOptions(canonical=None, encoded=None, dense=None, cage=None)

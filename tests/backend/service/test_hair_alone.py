@@ -110,7 +110,6 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     began = time.process_time()
     again = made(hair_style="afro", only="hair", head="t")
     seconds = time.process_time() - began
-    print(f"{seconds:.2f} s")
     assert seconds < 2.0 * times_slower()
     assert again.geometry_only and again.report["hair"]["style"] == "afro"
     assert again.hair.points.shape != whole.hair.points.shape
@@ -120,7 +119,6 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     painted = (PhotoCorrections(names[1], paints=("nose",)),)
     nose = made(only="texture", head="t", corrections=painted)
     seconds = time.process_time() - began
-    print(f"{seconds:.2f} s")
     assert seconds < 2.0 * times_slower()
     assert (nose.only, again.only, whole.only) == ("texture", "hair", "") and nose.albedo_png != whole.albedo_png
     assert made(only="texture", head="t").albedo_png == whole.albedo_png

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 from texture_scene import Scene, Shot, make_scene, soft_light
 
@@ -54,6 +55,7 @@ def _packed(face: PhotoFace) -> PhotoFace:
     return replace(face, pixels=np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]))
 
 
+@pytest.mark.slow
 def test_small_changes_of_the_fit_leave_the_face_its_colour() -> None:
     yaws = (0.0, 25.0, -25.0, 10.0, -40.0)
     scene = make_scene([Shot(yaw, soft_light(0.2) * tint) for yaw, tint in zip(yaws, TINTS, strict=True)])

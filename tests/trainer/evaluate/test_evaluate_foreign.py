@@ -173,6 +173,7 @@ def fit_of(neutral: np.ndarray, focal: float = np.nan) -> Fitted:
     return Fitted(neutral, np.full(3, focal))
 
 
+@pytest.mark.slow
 def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, monkeypatch):
     names = [name for name in (f"gnm_{number}" for number in range(10, 30)) if half_of(name) == "development"][:2]
     cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)

@@ -30,6 +30,7 @@ def stage(**changes: object):
     return albedo.GraphAlbedoStageConfig(steps=1, batch=4, network=SMALL, source=source, **changes).build(CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_real_person_is_made_once_and_the_truth_has_the_tone_of_what_is_seen(tmp_path: Path) -> None:
     config = albedo.CompletedSkinsConfig(

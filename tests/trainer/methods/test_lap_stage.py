@@ -191,6 +191,7 @@ def test_principal_maps_span_what_they_are_made_of() -> None:
     assert weights.pow(2).mean(1).tolist() == pytest.approx([1, 1], rel=0.01), "components are one deviation"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_it_learns_depth_albedo_view_and_light_of_a_world_that_it_can_explain(tmp_path: Path) -> None:
     stage = small_stage(steps=140, batch=8, validation=ToySetsConfig(seed=5), validation_samples=12, select="-side.n3")

@@ -193,6 +193,7 @@ def test_a_beginning_from_people_can_express_the_templates_expressions() -> None
     assert 0.2 * long < short < long, "what expressions do is taken out of identity"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_it_learns_and_its_export_is_what_the_backend_loads(tmp_path: Path) -> None:
     stage = small_stage(

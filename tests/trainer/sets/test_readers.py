@@ -308,6 +308,7 @@ def test_depth_maps_are_no_photographs(copies: dict[str, Path]) -> None:
     assert list(reader.read(listed(reader, copies["realy"])[0])["photos"]) == ["REALY_image/1.png"]
 
 
+@pytest.mark.slow
 def test_other_topologies_become_our_head_and_300w_lp_lies_on_its_photos(
     copies: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

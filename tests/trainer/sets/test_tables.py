@@ -52,6 +52,7 @@ def test_sets_that_are_there_are_measured_and_others_are_named_rows(
     assert not any(".paper." in figure for figure in found)
 
 
+@pytest.mark.slow
 def test_the_scripts_of_now_and_realy_find_what_they_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names, points and units as their code has them: a mesh and (7, 3) points for each picture of NoW's list;
     for REALY a mesh of one topology for each picture, and 85 barycentric points on it. The sets have the same pictures,

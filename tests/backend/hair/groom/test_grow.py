@@ -18,6 +18,7 @@ def _lengths(points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.diff(points, axis=1), axis=2).sum(1)
 
 
+@pytest.mark.slow
 def test_every_groom_grows_on_a_wider_head_from_roots_on_its_skin() -> None:
     template = load_template()
     wide = template.vertices * np.array([1.1, 1.0, 1.0], np.float32)
