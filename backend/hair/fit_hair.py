@@ -155,7 +155,10 @@ def fit_hair(
         elif bare > _LIKELY and from_skin(*beside_skin(seen, faces)) < AS_SKIN:
             return HairResult(None, "The photos show a shaved head.", told.look)
     shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
-    groom = choose_groom(told.head, _led(told.views), told.kind, names, told.line, shortest, _parted(*parting))
+    shown = told.head, _led(told.views), told.kind
+    groom = choose_groom(*shown, names, told.line, shortest)
+    if parting[0] != "auto":  # of the same groom: a crew cut became a slicked one
+        groom = choose_groom(*shown, (groom.groom.name,), told.line, shortest, _parted(*parting))
     progress(STAGE, 0.8)
     if sure and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
         return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
@@ -220,8 +223,6 @@ def _waved(groom: Groom, kind: HairKind | None) -> Groom:
 
 def _parted(side: str, place: float) -> Callable[[Groom], Groom]:
     """What makes any groom parted where the user wants it, or combed back."""
-    if side == "auto":
-        return lambda groom: groom
 
     def change(groom: Groom) -> Groom:
         parted = "long_side" if groom.shape["zone"]["hang"] else "side_part"

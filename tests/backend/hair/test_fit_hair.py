@@ -75,8 +75,7 @@ def test_a_chosen_style_is_at_least_as_long_as_its_groom(fit, template: Template
 def test_spots_of_shade_on_a_shaved_head_are_no_hair(fit) -> None:
     """They came as a side parting."""
     assert "shaved" in fit("taper", kind=kind_of(length="short", density="bald"), spots=True)[0].reason
-    thin = kind_of(length="short", density="receding")  # came bald
-    assert fit("taper", kind=thin, spots=True)[0].strands is not None
+    assert fit("taper", kind=kind_of(length="short", density="receding"), spots=True)[0].strands is not None, "bald"
     assert fit("taper", "side part", kind=kind_of(length="short"), spots=True)[0].strands is not None
 
 
@@ -95,7 +94,8 @@ def test_straight_hair_waves_where_the_reader_says_so(fit) -> None:
     assert wavy > 2 * straight, "waves of photos came straight"
 
 
-def test_a_parting_that_is_told_is_there(fit) -> None:
+def test_a_parting_that_is_told_is_there_and_the_cut_stays(fit) -> None:
+    assert fit("crew", parting=("middle", 0.0))[0].to_report()["groom"] == "crew", "was another cut"
     for side, sign in (("left", 1), ("right", -1)):
         points = fit("taper", "taper", parting=(side, 0.03))[0].strands.points
         top = (points[:, 0, 1] > 0.83) & (points[:, 0, 2] > 0.04)
