@@ -166,9 +166,7 @@ def test_a_wrong_key_is_called_that(connect: Callable[..., Connection]) -> None:
         assert server.seen == []
 
 
-def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(
-    connect: Callable[..., Connection],
-) -> None:
+def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(connect: Callable[..., Connection]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as dying:
         endpoint = f"tcp://127.0.0.1:{dying.getsockname()[1]}"
         connection = connect(SimpleNamespace(endpoint=endpoint, public_key=zmq.curve_keypair()[0].decode()))
@@ -216,15 +214,7 @@ def test_what_is_well_said_is_understood() -> None:
     assert "reconstruct" in event.capabilities
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"capabilities": 7},
-        {"heartbeat": None},
-        {"limits": {"photos": 3}},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("change", [{"capabilities": 7}, {"heartbeat": None}, {"limits": {"photos": 3}}], ids=str)
 def test_a_welcome_that_is_none_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(AddonError) as caught:
         conversation.welcomed(WELCOME | change, None)

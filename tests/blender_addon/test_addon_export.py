@@ -46,7 +46,7 @@ def bounds(points: np.ndarray) -> np.ndarray:
     return np.array([points.min(0), points.max(0)])
 
 
-@pytest.mark.parametrize("preset", ["GLTF", "UNITY", "UNREAL", "USD"])
+@pytest.mark.parametrize("preset", ["GLTF", "UNREAL", "USD"])
 def test_a_default_head_leaves_with_its_hair_and_the_scene_stays(
     backend: Backend, result: HeadResult, tmp_path: Path, capfd: pytest.CaptureFixture, preset: str
 ) -> None:

@@ -128,12 +128,7 @@ def test_a_folder_that_a_later_stage_lacks_is_said_before_the_first_step(
 ) -> None:
     (tmp_path / "empty").mkdir()
     changes = [part for change in LAP.format(**folders).split() for part in ("--set", change)]
-    changes += [
-        "--set",
-        f"stages.together.source.portraits.folder={tmp_path / folder}",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    changes += ["--set", f"stages.together.source.portraits.folder={tmp_path / folder}", "--out", str(tmp_path / "run")]
     assert main(["paper/lap_64", "--device", "cpu", *changes, *more]) == 2
     said = capsys.readouterr()
     assert said.err.count("Stage 'together' has no training data") == 1 and "a step" not in said.out

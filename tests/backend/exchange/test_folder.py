@@ -22,14 +22,7 @@ from backend.detail.find import DetailEstimate
 from backend.errors import Cancelled, LikenessError
 from backend.exchange import all_or_none
 from backend.exchange import folder as folder_module
-from backend.exchange.all_or_none import (
-    FILE_NAMES,
-    PREVIEW,
-    OutputFolder,
-    check_writable,
-    write_file,
-    write_together,
-)
+from backend.exchange.all_or_none import FILE_NAMES, PREVIEW, OutputFolder, check_writable, write_file, write_together
 from backend.exchange.asset_mesh import neutral_light
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import file_stages, write_last
