@@ -15,7 +15,7 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
 from backend.system.numba_cache import numba
-from protocol.hair_cards import HairCards, bundled_cards, light_at_root, outwards
+from protocol.hair_cards import HairCards, bundled_cards, outwards
 from protocol.message import CARD_LEVELS
 
 DRAWN = 40000
@@ -236,7 +236,6 @@ def _shaded(points: np.ndarray, root: np.ndarray, tip: np.ndarray, camera: Camer
     normal = unit_vectors(out - (out * tangent).sum(-1, keepdims=True) * tangent)
     albedo = root[:, None] * (1 - along) + tip[:, None] * along
     shading = np.maximum(sh.shade(normal.astype(np.float32), light), 0.02)
-    way = np.linalg.norm(places - places[:, :1], axis=-1, keepdims=True)
     lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
     to_camera = unit_vectors(camera.centre() - places)
     half = unit_vectors(unit_vectors(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
@@ -245,7 +244,7 @@ def _shaded(points: np.ndarray, root: np.ndarray, tip: np.ndarray, camera: Camer
     highlight = sine**_SHARPNESS
     usual, glow = max(float(highlight.mean()), 1e-6), _evened(highlight**0.25, seen)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
-    open_ = light_at_root(way, np.median(way.max(1))) * (_AROUND + (1 - _AROUND) * _reached(points, places, lamp))
+    open_ = _AROUND + (1 - _AROUND) * _reached(points, places, lamp)
     lit = (albedo * (1 + _GLOW * (glow - 1)) + shine * (highlight - usual)) * shading * _evened(open_, seen)
     return lit.astype(np.float32)
 
