@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_639,
+    "lines of code": 51_635,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
@@ -35,8 +35,8 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
-    "lines of tests": 35_441,
-    "words of docs": 58_446,
+    "lines of tests": 35_430,
+    "words of docs": 58_444,
     "numbers set by hand in module constants": 1_626,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_791,
