@@ -146,7 +146,7 @@ def bundled_cards(
     ends = np.where((turn // 2 % 2 == 0)[:, None, None], [0.02, 0.98], [0.98, 0.02])
     uv = np.stack(np.broadcast_arrays((column[:, None, None] + ends) / COLUMNS, 1 - along), -1)
     colours = (1 - along) * cards["root"][:, None] + along * cards["tip"][:, None]
-    open_ = light_at_root(along * length[:, None, None], np.median(length))
+    open_ = _light_at_root(along * length[:, None, None], np.median(length))
     colours = colours * open_ / (open_.mean() * card_atlas().mean_tone())
     normals, colours = (np.repeat(each[:, :, None], 2, axis=2) for each in (normals, colours))
     start = (turn[:, None] * points + np.arange(points - 1)).ravel() * 2
@@ -300,7 +300,7 @@ def card_atlas() -> CardAtlas:
     return CardAtlas(*((each * 255 + 0.5).astype(np.uint8) for each in (strands, 0.5 + 0.5 * normal, strand_map)))
 
 
-def light_at_root(way: np.ndarray, length: float) -> np.ndarray:
+def _light_at_root(way: np.ndarray, length: float) -> np.ndarray:
     """Share of the light that reaches places ``way`` metres from the root among hairs of a length, which hair above
     shades near the root."""
     deep = np.clip(length / 2, 1e-6, OUT)  # no occlusion beyond this distance from the root

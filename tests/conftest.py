@@ -27,10 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests skip themselves, but where tests are named one by one, as CI names what was skipped, or by ``-m``."""
+    """Slow tests skip themselves, but where tests are named one by one, as CI does with those skipped, or by ``-m``."""
     if not config.option.markexpr and not any("::" in name for name in config.args):
         for item in filter(lambda item: item.get_closest_marker("slow"), items):
-            item.add_marker(pytest.mark.skip(reason="takes more than ten seconds: pytest -m slow"))
+            item.add_marker(pytest.mark.skip(reason="takes some ten seconds: pytest -m slow"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

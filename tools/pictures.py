@@ -62,7 +62,7 @@ KEY_VIEWS = {
 TILT, DISTANCE = 85.0, 1.5
 """Degrees of the camera from upright; its distance in metres."""
 COLOUR = (0.09, 0.05, 0.028)
-"""Linear albedo of the hair: brown."""
+"""Linear albedo of the hair: brown, lighter than a groom's, which is black in so small a picture."""
 SKY, SUN = 0.25, 3.0
 """Light from all sides; watts per square metre of a wide sun above the camera."""
 

@@ -27,7 +27,7 @@ albedo."""
 _FRONT = 0.006
 """Metres behind the foremost hair within which hair counts as visible: half a lock."""
 UNKNOWN = np.array([0.045, 0.028, 0.018])
-"""Linear albedo of brown hair, the commonest colour: the fallback where no photo shows hair."""
+"""Linear albedo of brown hair, the commonest colour: where no photo shows hair, and of a groom before photos tell."""
 _RANGE = 0.7
 """Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
 Larger differences are shadows or highlights."""
@@ -47,7 +47,7 @@ WHITE = np.array([0.42, 0.4, 0.37])
 """Albedo of white hairs, which lie over others: of 0.6 beards glared, and were paler than in four men's photos; grey,
 as keratin is not, they were bluish beside skin. Two white beards have 1.1 and 1.6 times as much red as blue."""
 _TOGETHER = 8
-"""Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
+"""Neighbouring guides that share a brightness: two centimetres, a few pixels of a photo."""
 
 
 def strand_colours(

@@ -42,7 +42,7 @@ _MOST_SHINE = 0.5
 contain white highlights."""
 _GLOW = 0.25
 """Share of a hair's colour in its second highlight, which has passed through it and is broader: of light hair the
-brightest tenth was 16 L* darker than in 24 people's photos, is 8."""
+brightest tenth was 16 L* darker than in 24 people's photos, with it 8."""
 _AROUND, _DENSE, _CELL = 0.18, 0.12, 10 * _LINE
 """Share of light that comes round other hairs; optical depth of hairs that cover an area once, most of whose light goes
 on; and metres across a lock, between which are shadows."""

@@ -42,8 +42,8 @@ _BARE, _BEFORE = 0.5, 0.25
 """Share of the photos' trust that shows a point before bare skin; share of such points of a guide that is moved."""
 _NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 3, 1.3
 """Metres across a lock, least and most; neighbours that it meets; and widths for the distance of the last."""
-_WAVY, _LONG_WAVY = "shag", "side_fringe"
-"""Grooms whose waves others get: short hair, and hair that hangs."""
+_WAVY, _HANGING_WAVY = "shag", "side_fringe"
+"""Grooms whose waves straight ones get: short hair, and hair that hangs, half as large as those of ``long_wavy``."""
 BALDING = "balding"
 """The name of a choice for the groom ``ring``; all others are grooms' names with spaces."""
 
@@ -157,11 +157,11 @@ def fit_hair(
     shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
     shown = told.head, _led(told.views), told.kind
     groom = choose_groom(*shown, names, told.line, shortest)
+    if sure and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
+        return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
     if parting[0] != "auto":  # of the same groom: a crew cut became a slicked one
         groom = choose_groom(*shown, (groom.groom.name,), told.line, shortest, _parted(*parting))
     progress(STAGE, 0.8)
-    if sure and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
-        return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
     style = _waved(groom.groom, told.kind) if told_style == "auto" else groom.groom
     grown = grown_on(style, told.head, **groom.fitted)
     if told_style == "auto":
@@ -217,7 +217,7 @@ def _waved(groom: Groom, kind: HairKind | None) -> Groom:
     shown = kind is not None and kind.probability("curl", "wavy", "curly") > _LIKELY
     if not shown or groom.kind["curl"] != "straight" or groom.kind["tied"] != "no":
         return groom
-    wavy = load_grooms()[_LONG_WAVY if groom.shape["zone"]["hang"] > 0 else _WAVY].chain
+    wavy = load_grooms()[_HANGING_WAVY if groom.shape["zone"]["hang"] > 0 else _WAVY].chain
     return replace(groom, chain={**groom.chain, "wave": wavy["wave"], "wave_scale": wavy["wave_scale"]})
 
 

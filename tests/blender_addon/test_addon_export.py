@@ -68,13 +68,13 @@ def test_a_default_head_leaves_with_its_hair_and_the_scene_stays(
     read(filepath=str(tmp_path / f"head{suffix}"))
     meshes = [obj for obj in bpy.data.objects if obj.type == "MESH"]
     head = next(obj for obj in meshes if obj.name.endswith("_head"))
-    assert {*ARKIT_NAMES} < {*head.data.shape_keys.key_blocks.keys()}, "USD's were numbered"
+    assert {*ARKIT_NAMES} == {*head.data.shape_keys.key_blocks.keys()[1:]}, "USD's were numbered"
     assert head.find_armature() is not None and head.vertex_groups
     pictures = {node.image for node in head.data.materials[0].node_tree.nodes if node.type == "TEX_IMAGE"}
     assert len(pictures) == 3 and all(image is not None and image.size[0] > 1 for image in pictures), "USD's were lost"
     if preset == "USD":
         hair = next(obj for obj in bpy.data.objects if obj.type == "CURVES" and "_hair" in obj.name)
-        assert not hair.modifiers, "still: no frame holds the hairs again"
+        assert len(hair.data.curves) > 1000 and not hair.modifiers, "hairs, still: no frame holds them again"
         assert bpy.data.materials["cornea"].node_tree.nodes["Principled BSDF"].inputs[0].default_value[0] == 1.0
         points = array_of(hair.data.position_data, "vector", 3, np.float32)
     else:

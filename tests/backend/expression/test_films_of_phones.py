@@ -99,7 +99,7 @@ def test_a_film_is_read_as_players_show_it(degrees: int, tmp_path: Path) -> None
 def test_a_film_in_hdr_has_the_colours_of_its_light(
     transfer: int, level: int, light: float | None, tmp_path: Path
 ) -> None:
-    """PQ codes 203 cd/m2, white, as 0.58, and HLG as 0.75; a film of television's curve is left alone."""
+    """PQ codes a quarter of white (203 cd/m2) as 0.44, HLG white as 0.75; film of television's curve is left alone."""
     path = tmp_path / "film.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, SIZE)
     for _ in range(6):

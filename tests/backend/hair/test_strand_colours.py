@@ -107,10 +107,9 @@ def test_locks_differ_in_brightness_and_not_in_hue() -> None:
     """A lamp on one side made half of a grey head's locks orange and half of them blue."""
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
     pixels[:, : SIZE // 2], pixels[:, SIZE // 2 :] = (120, 100, 80), (160, 160, 165)
-    guides, (root, _) = coloured(pixels, np.full((SIZE, SIZE), FaceClass.HAIR, np.uint8))
-    logs = np.log(root)
-    hue = logs - logs[:, 1:2]
-    np.testing.assert_allclose(hue, np.broadcast_to(hue[0], hue.shape), atol=1e-4)
+    guides, ends = coloured(pixels, np.full((SIZE, SIZE), FaceClass.HAIR, np.uint8))
+    hue, logs = np.log(ends) - np.log(ends)[..., 1:2], np.log(ends[0])  # (2, G, 3) of roots and tips, (G, 3)
+    np.testing.assert_allclose(hue, np.broadcast_to(hue[0, 0], hue.shape), atol=1e-4)
     front = guides[:, 0, 2] > 0.06
     right, left = (logs[front & side, 1].mean() for side in (guides[:, 0, 0] < -0.02, guides[:, 0, 0] > 0.02))
     assert abs(left - right) > 0.2, "one side is lighter than the other, as in the photo"
