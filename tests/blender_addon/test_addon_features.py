@@ -223,7 +223,7 @@ def test_length_fringe_and_volume_are_live_and_go_back(collection: bpy.types.Col
     assert share[front].max() < 0.7 and share[back].min() > 0.99
     wished.fringe, wished.volume = 1.0, 0.2
     away = [np.linalg.norm(hair._lift(points, head), axis=1).mean() for points in (first, guides(obj))]
-    assert away[1] < 0.6 * away[0]
+    assert away[1] < 0.7 * away[0]
     wished.volume = 1.0
     np.testing.assert_allclose(guides(obj), first, atol=1e-6)
     assert not hair.is_groomed(obj)
