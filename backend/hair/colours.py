@@ -69,9 +69,8 @@ def strand_colours(
     seen = [_observed_albedo(guides, photo, by_name[photo.name], skin) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P)
     views = [colour for _, _, colour in seen if colour is not None]
-    more = [_observed_albedo(guides, photo, by_name[photo.name], skin)[2] for photo in others]
-    more = [colour[1] for colour in more if colour is not None]
-    whole = colour_of_views(np.array(views), more) if views else np.log(UNKNOWN)
+    more = (_observed_albedo(guides, photo, by_name[photo.name], skin)[2] for photo in others)
+    whole = colour_of_views(np.array(views), [one[1] for one in more if one is not None]) if views else np.log(UNKNOWN)
     if kind is not None and "grey" in kind.odds:
         whole = greyed(whole, kind.odds["grey"])
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
@@ -79,9 +78,8 @@ def strand_colours(
     hidden = np.minimum(np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1) / _HIDES, 1.0)
     ends = []
     for part in (slice(0, half), slice(half, None)):
-        mask = shown[:, :, part]
-        total, number = np.where(mask, logs[:, :, part], 0.0).sum((0, 2)), mask.sum((0, 2)).astype(float)
-        total, number = total[near].sum(1), number[near].sum(1)
+        each = np.where(shown, logs, 0.0)[:, :, part], shown[:, :, part]
+        total, number = (values.sum((0, 2))[near].sum(1) for values in each)
         own = np.clip(total / (number + _FEW), -_RANGE, _RANGE) * hidden
         ends.append(np.exp(natural(whole) + own[:, None]).astype(np.float32))
     return ends

@@ -259,7 +259,7 @@ class _Build:
 
     def steps(self) -> Iterator[Callable[[], object]]:
         if self.result.only in REMADE and not self.new:
-            yield self._albedo if self.result.only == "texture" else self._hair
+            yield from (self._albedo, self._tone) if self.result.only == "texture" else (self._hair,)
             yield self._show
             return
         if self.new:
@@ -276,6 +276,7 @@ class _Build:
             yield self._albedo
         for parts in (self.result.parts[:1], self.result.parts[1:]):
             yield lambda parts=parts: self._materials(parts)
+        yield self._tone
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
         if not self.result.geometry_only:
@@ -379,6 +380,11 @@ class _Build:
             self._picture(tags.LASHES, "lashes", self.result.lashes.picture_png)
         if self.result.portrait_png is not None:
             self._picture(tags.PORTRAIT, "portrait", self.result.portrait_png)
+
+    def _tone(self) -> None:
+        """Give a new albedo or material the tone that was chosen."""
+        if materials.TONED in (collection := self.collection()):
+            materials.put_tone(collection, *collection[materials.TONED])
 
     def _picture(self, tag: str, name: str, png: bytes) -> None:
         collection = self.collection()
@@ -528,14 +534,11 @@ class _Build:
         collection[tags.REPORT] = json.dumps(report, ensure_ascii=False)
 
     def _show(self) -> None:
-        """Link the head into the scene if no scene shows it, and select it as ``place`` says. A new albedo or material
-        gets the tone that was chosen."""
+        """Link the head into the scene if no scene shows it, and select it as ``place`` says."""
         scene = self.place.scene()
         if scene is None:
             raise AddonError("The scene was removed while the head was being imported.", "Reconstruct it again.")
         collection = self.collection()
-        if materials.TONED in collection:
-            materials.put_tone(collection, *collection[materials.TONED])
         if not any(collection in tags.heads_in(other) for other in bpy.data.scenes):
             scene.collection.children.link(collection)
         layer = scene.view_layers.get(self.place.view_layer) or scene.view_layers[0]
