@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_635,
+    "lines of code": 51_634,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,

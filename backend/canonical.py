@@ -1,5 +1,5 @@
-"""``python -m backend canonical``: one canonical face from photos, and its folder of images, a textured OBJ and each
-photo's light and view.
+"""``python -m backend canonical``: LAP's canonical face (neutral, from the front) from photos, and its folder: images,
+textured OBJ, each photo's light and view.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from backend.exchange.buffers import png_bytes
 from backend.fitting.canonical import CanonicalFrame, align_by_landmarks
 from backend.geometry.template import load_template
 from backend.models.checkpoints import computing_device
-from backend.models.lap import canonical_face as canonical_faces
+from backend.models.lap import canonical_face as lap_result
 from backend.models.lap.apply import STAGE, canonical_face
 from backend.models.registry import LAP
 from backend.photos.collect import collect
@@ -32,10 +32,10 @@ STAGES: tuple[tuple[str, float], ...] = (("photos", 0.5), (STAGE, 0.2), (PICTURE
 
 @dataclass(frozen=True)
 class Canonical:
-    """Result of ``make_canonical``: the face, its images, its placement on the mean head, and name, used and reason of
-    every given photo."""
+    """Result of ``make_canonical``: the face, its images, the transform from head to it, and name, used and
+    reason of every given photo."""
 
-    face: canonical_faces.CanonicalFace
+    face: lap_result.CanonicalFace
     pictures: Mapping[str, np.ndarray]
     placement: CanonicalFrame
     verdicts: tuple[Mapping[str, Any], ...]
@@ -55,7 +55,7 @@ def make_canonical(
     collection = collect(sources, progress=progress)
     face = canonical_face(collection.faces, model, progress)
     progress(PICTURES, 0.0)
-    pictures = canonical_faces.canonical_pictures(face, collection.faces)
+    pictures = lap_result.canonical_pictures(face, collection.faces)
     progress(PICTURES, 1.0)
     placement = align_by_landmarks(load_template(), face)
     verdicts = tuple({"name": one.name, "used": one.used, "reason": one.reason} for one in collection.verdicts)
@@ -93,7 +93,7 @@ def _write_obj(made: Canonical, folder: Path) -> None:
     """Write the surface as quads, with one texture coordinate per pixel centre of ``canonical_albedo.png`` (v up)."""
     face, size = made.face, len(made.face.depth)
     points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera)[0].numpy().reshape(-1, 3)
-    row, column = np.nonzero(canonical_faces.surface_cells(face))
+    row, column = np.nonzero(lap_result.surface_cells(face))
     corner = row * size + column
     quads = np.stack([corner, corner + size, corner + size + 1, corner + 1], axis=1)  # counter-clockwise from outside
     used, numbers = np.unique(quads, return_inverse=True)
@@ -121,7 +121,7 @@ def _write_json(made: Canonical, path: Path) -> None:
         "version": 1,
         "model": face.version,
         "size": len(face.depth),
-        "depth_range": canonical_faces.DEPTH_RANGE,
+        "depth_range": lap_result.DEPTH_RANGE,
         "fov_degrees": face.camera.fov_degrees,
         "given": list(made.verdicts),
         "photos": [

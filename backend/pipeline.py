@@ -16,7 +16,7 @@ from backend.exchange.assemble import assemble, asset_photo, with_pictures, worn
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import build_report, peak_rss_mb
 from backend.exchange.folder import file_stages, write_last
-from backend.exchange.preview import PhotoPreview, photo_previews, tone_change, with_shown_points
+from backend.exchange.preview import PhotoPreview, photo_previews, tone_change, with_head_points
 from backend.fitting.fit import FaceModels, refit_face, resumable_fit
 from backend.fitting.options import fit_options_for, with_shape_options
 from backend.fitting.stages import FittedFace, ResumableFit
@@ -36,7 +36,7 @@ from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoSource, PhotoVerdict
 from backend.photos.corrections import PhotoCorrections
-from backend.photos.meshes import with_drawn_meshes
+from backend.photos.meshes import split_mesh_from_photos
 from backend.progress import MainLine, ProgressReporter, StageClock, silent
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
@@ -47,7 +47,7 @@ from backend.texture.edits import TextureEdits, painted_by
 from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined, without_false_beards
 from backend.texture.surface import head_surface
 from backend.texture.unwrap import ChosenPhoto, beard_region, chosen_views, plain_skin, with_consistent_beards
-from protocol.options import HeadOptions, sides_of
+from protocol.options import HeadOptions, named_regions
 from protocol.photo_folder import is_mesh
 
 MOST_RELIEF = 2048
@@ -260,7 +260,7 @@ def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[
 def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, watch: Watch) -> PhotoCollection:
     """The faces of one person, with the user's corrections; a mesh's pictures go first, and give colour where the mesh
     has some, or the first of them where there is no photo."""
-    scan, drawn, others = with_drawn_meshes(sources, lambda: watch.progress("photos", 0.0))
+    scan, drawn, others = split_mesh_from_photos(sources, lambda: watch.progress("photos", 0.0))
 
     def read(wanted: Sequence[PhotoSource]) -> PhotoCollection:
         pictures = {one.name for one in drawn}
@@ -410,7 +410,7 @@ def edits_of(options: ReconstructOptions, template: Template, neutral: np.ndarra
     regions = {one.name: one.paints for one in options.corrections if one.paints}
     brushes = {one.name: one.brush for one in options.corrections if one.brush}
     paints = painted_by(surface, neutral[: surface.count].astype(np.float64), regions, brushes)
-    return TextureEdits(paints, sides_of(options.mirror), options.make_up, options.delighting)
+    return TextureEdits(paints, named_regions(options.mirror), options.make_up, options.delighting)
 
 
 def paint_texture(
@@ -465,7 +465,7 @@ def finish_shape(
 ) -> FaceAsset:
     """The head of a job that wants the shape alone."""
     used = fit.used_faces(photos.faces)
-    shown = with_shown_points(shape.photos, fit.photos, used, template, None, looked=False)
+    shown = with_head_points(shape.photos, fit.photos, used, template, None, examined=False)
     return replace(shape, photos=shown, report={**report, **clock.to_report(HEAD_STAGES)})
 
 
@@ -496,7 +496,7 @@ def dress_shape(
 ) -> FaceAsset:
     """The head with its pictures, without its hair."""
     style = None if hair.strands is None else hair.strands.parameters
-    photos = with_shown_points(shape.photos, fit.photos, hairline.faces, template, style)
+    photos = with_head_points(shape.photos, fit.photos, hairline.faces, template, style)
     shape, albedo = replace(shape, photos=photos), beard.uncovered(texture.albedo)
     return with_pictures(shape, template, albedo, texture.eyes, detail.detail)
 

@@ -1,4 +1,4 @@
-"""Redraws and undo steps from a timer; the photo statuses of the backend's report in the photo list."""
+"""Redraws and undo steps from a timer; the backend's report as statuses in the photo list and as one sentence."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,23 +8,24 @@ import bpy
 TAB = "Likeness"
 """Our tab of the sidebar."""
 OPENS_ON_HEAD = "likeness_opens_on_head"
-"""On a scene of a file that nobody has opened yet."""
+"""Property of a scene in a file that is made to open on its head, until it was first opened."""
 PROGRESS_REDRAW_SECONDS = 0.2
 """Minimum time between redraws of progress."""
 SETTLED_SECONDS = 0.3
-"""Time for which a slider rests before what follows it: a drag is one job and one step of undo."""
+"""How long a slider must rest before its job starts and its undo step is pushed: a drag is one of each."""
 _awaited: dict[str, Callable[[], None]] = {}
+"""``what`` of ``once_quiet`` -> the timer that waits for it."""
 
 
-def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any], head_id: str) -> None:
-    """Set head, status and reason of photos still in the list; ``given`` has (path as listed, label)."""
-    said = {entry.get("name"): entry for entry in _entries(report)}
-    of_path = {path: said[label] for path, label in given if label in said}
+def mark_photos(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any], head: str) -> None:
+    """Set head, status and reason of photos still in the list; ``given``: (path in the list, label in the report)."""
+    of_label = {entry.get("name"): entry for entry in _entries(report)}
+    of_path = {path: of_label[label] for path, label in given if label in of_label}
     for photo in scene.likeness.photos:
         entry = of_path.get(photo.path)
         if entry is None:
             continue
-        photo.head = head_id
+        photo.head = head
         photo.status = "USED" if entry.get("used") else "LEFT_OUT"
         photo.reason = str(entry.get("reason") or "")
         error = entry.get("landmark_error_percent")
@@ -32,7 +33,7 @@ def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapp
 
 
 def summary(report: Mapping[str, Any], seconds: float, missing: int = 0) -> str:
-    """Summary of a job that took ``seconds`` from click to result; ``missing`` photo files were not found."""
+    """A report in a sentence: its job took ``seconds`` from click to result; ``missing`` photo files were not found."""
     if "photos" not in report:
         return f"{'New hair' if 'hair' in report else 'A new texture'}, in {seconds:.1f} s."
     entries = _entries(report)
@@ -112,7 +113,8 @@ def window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:
 
 
 def once_quiet(what: str, function: Callable[[], None]) -> bool:
-    """Call a function once nothing has asked for ``what`` for a moment; whether it will be: not in background mode."""
+    """Call a function once nothing has asked for ``what`` for ``SETTLED_SECONDS``. Returns whether it will be
+    called: not in background mode."""
 
     def call() -> None:
         function()
@@ -128,7 +130,7 @@ def once_quiet(what: str, function: Callable[[], None]) -> bool:
 
 
 def push_undo_soon(message: str) -> None:
-    """Push one undo step once nothing has asked for one for a moment; not in background mode."""
+    """Push one undo step once nothing has asked for one for ``SETTLED_SECONDS``; not in background mode."""
     once_quiet("undo", lambda: push_undo(message, bpy.context.scene))
 
 

@@ -262,11 +262,11 @@ class Session:
             for only in REMADE:  # the values that it was made with ask for nothing
                 self._asked.pop((only, made.session_uid), None)
         scene = _scene_of(job)
-        redraw.write(scene, job.given, result.report, self._head_id)
-        said = redraw.summary(result.report, self._took, job.missing)
+        redraw.mark_photos(scene, job.given, result.report, self._head_id)
+        sentence = redraw.summary(result.report, self._took, job.missing)
         if result.hair is not None and hair_library() is None:
-            said = f"{said} The hair is not here: {' '.join(NO_LIBRARY)}"
-        self._end_import(JobView(Phase.DONE, said, 1.0))
+            sentence = f"{sentence} The hair is not here: {' '.join(NO_LIBRARY)}"
+        self._end_import(JobView(Phase.DONE, sentence, 1.0))
         if redraw.once_quiet("hairs", show_hairs):  # they take longer than all else of a head's first drawing
             show_guides_alone(made)
         if job.frame and not bpy.app.background:

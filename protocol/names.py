@@ -2,8 +2,8 @@
 their spellings in other programs, the parts of a head, the format of an expression file, and the landmarks an artist
 sees.
 
-Begin with ``ARKIT_NAMES`` and ``arkit_name``. It imports Python's own modules alone, so that every process can load
-it, Blender too, which has it as ``blender_addon/shared/names.py``.
+Begin with ``ARKIT_NAMES`` and ``arkit_name``. This file imports the standard library alone, so that every
+process can load it, Blender too, which has it as ``blender_addon/shared/names.py``.
 """
 
 import re
@@ -43,7 +43,7 @@ SIDES = {"l": "Left", "lt": "Left", "lft": "Left", "left": "Left", "r": "Right",
 """Other programs' words for the person's sides, lower case -> the end of ARKit's names."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _FLAT = {name.lower(): name for name in ARKIT_NAMES}
-"""What is a word of a name; ARKit's names by their lower case."""
+"""``_WORD`` matches one word of a name; ``_FLAT``: lower case -> ARKit name."""
 
 
 def words_of(name: str) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def words_of(name: str) -> tuple[str, ...]:
 
 @cache
 def arkit_name(spelling: str) -> str | None:
-    """The ARKit name that ``spelling`` means: any case, words apart, the side as ``_L``, ``.R`` or a word in front of,
+    """The ARKit name that ``spelling`` means: any case or separators, the side as ``_L``, ``.R`` or a word in front of,
     within or behind it; None for other names."""
     words = words_of(spelling)
     if (name := _FLAT.get("".join(words))) is not None:
@@ -89,5 +89,5 @@ HANDLES = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
     *(13, 14),  # between the lips
 )
-"""Indices of the MediaPipe landmarks that an artist is shown, and that hold where another is dragged: all 478 would
-hide the face."""
+"""Indices of the MediaPipe landmarks shown to an artist as handles; the others stay fixed when one is dragged: all 478
+would hide the face."""

@@ -11,27 +11,28 @@ LONGEST_TEXT = 255
 """Characters of an option that is text: the name of a photo."""
 
 ONLY = ("", "geometry", "hair", "texture")
-"""What a job makes: all of a head, its shape alone, or anew the hair or the texture of the head of an earlier job."""
+"""What a job makes: "" a whole head, "geometry" its shape alone; the others, anew, of the head of an earlier job."""
 REMADE = ONLY[2:]
-"""Those that need no photos."""
+"""Those made anew for an earlier head, without photos."""
 _SIDES = ("left", "right")
 TEXTURE_REGIONS = (
     *("forehead", "nose", "mouth", "chin", "neck", "scalp"),
     *(f"{side} {part}" for part in ("eye", "cheek", "ear") for side in _SIDES),
     *_SIDES,
 )
-"""Regions of a texture that an artist can paint otherwise; the last two are whole sides, of the person."""
+"""Regions of the texture for which an artist can choose the photo or, for those with a side, the mirror image. The last
+two are whole halves; left and right are the person's."""
 
 
-def sides_of(text: str) -> tuple[str, ...]:
-    """The regions with a side that a text names, separated by commas."""
+def named_regions(text: str) -> tuple[str, ...]:
+    """The regions in a text of names separated by commas, such as "left eye, right"."""
     return tuple(filter(None, (one.strip() for one in text.split(","))))
 
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an option, its name in a menu, and what it means; ``for_files`` : the extension does not offer it,
-    because it makes that for files alone."""
+    """One value of an option, its ``label`` in a menu, and what it means. ``for_files`` : not offered in Blender, where
+    it is made only when a head is exported."""
 
     name: str | int
     label: str
@@ -72,7 +73,7 @@ class Option:
             return f"The {self.label.lower()} {value!r} is not from {self.span[0]:g} to {self.span[1]:g}."
         return ""
 
-    def valid(self, value: Any) -> Any:
+    def valid_or_default(self, value: Any) -> Any:
         """The value if it is one of this option, else the default."""
         number = isinstance(value, int | float) and isinstance(self.default, int | float)
         fits = (number or isinstance(value, type(self.default))) and not self.problem(value)
@@ -260,7 +261,7 @@ class HeadOptions:
         if self.personalise and self.face_model != "linear":
             return "Only the linear face model is personalised: leave out one of the two."
         sided = [one for one in TEXTURE_REGIONS if one.startswith(_SIDES)]
-        unknown = [one for one in sides_of(self.mirror) if one not in sided]
+        unknown = [one for one in named_regions(self.mirror) if one not in sided]
         if unknown:
             return f"{unknown[0]!r} cannot be filled from the other side: use {', '.join(sided)}."
         return next(filter(None, (one.problem(getattr(self, one.name)) for one in OPTIONS.values())), "")
@@ -275,10 +276,10 @@ def _declared(name: str, default: Any, word: str = "", **metadata: Any) -> Optio
 
 
 OPTIONS: dict[str, Option] = {one.name: _declared(one.name, one.default, **one.metadata) for one in fields(HeadOptions)}
-"""By name, in the order of ``HeadOptions``."""
+"""The options by name, in the order of ``HeadOptions``."""
 HAIR_OPTIONS = ("hair", "hair_style", "look", "parting", "parting_place")
-"""Those that change a head's hair alone."""
+"""Names of the options that change a head's hair alone."""
 HAIR_STYLES: tuple[Value, ...] = OPTIONS["hair_style"].values[1:]
-"""All but the photos' own."""
+"""All but "auto"."""
 DEVICES = ("auto", "cpu", "cuda")
-"""Where models that can use a GPU run; ``auto``: on it where there is one."""
+"""Where models that can use a GPU run; ``auto``: on the GPU if there is one."""

@@ -1,4 +1,4 @@
-"""A batch's report: ``batch.json`` with every person's result or reason of failure, the same as a page without scripts
+"""A batch's table: ``batch.json`` with every person's result or reason of failure, the same as a page without scripts
 (``batch.html``), and progress on the terminal.
 """
 
@@ -29,7 +29,7 @@ LEAST_SECONDS = 3.0
 _MOST_SHARE = 0.02
 """Largest share of the time spent writing the table, because ten thousand rows take a while."""
 _REFRESH = '<meta http-equiv="refresh" content="10">\n'
-_WORDS = {"done": "done", "kept": "done before", "failed": "failed", "waiting": "waiting"}
+_STATUS_TEXTS = {"done": "done", "kept": "done before", "failed": "failed", "waiting": "waiting"}
 _PAGE = Path(__file__).with_name("page.html")
 
 
@@ -39,7 +39,9 @@ def page(table: Mapping[str, Any]) -> str:
     order = ("failed", "done", "kept", "waiting")
     fields = {
         "manifest": table["manifest"],
-        "summary": ", ".join(f"{counts[status]} {words}" for status, words in _WORDS.items() if counts.get(status)),
+        "summary": ", ".join(
+            f"{counts[status]} {words}" for status, words in _STATUS_TEXTS.items() if counts.get(status)
+        ),
         "state": table["state"],
         "seconds": f"{table['seconds']:.0f}",
         "workers": counted(table["workers"], "worker") + ("" if most is None else f", at most {most:.0f} MB each"),
@@ -71,7 +73,7 @@ def _row(row: Outcome) -> str:
     if row.detail:
         reason += f"<pre>{escape(row.detail)}</pre>"
     return (
-        f'<tr class="{row.status}"><td>{name}</td><td>{preview}</td><td class="status">{_WORDS[row.status]}</td>'
+        f'<tr class="{row.status}"><td>{name}</td><td>{preview}</td><td class="status">{_STATUS_TEXTS[row.status]}</td>'
         f'<td class="number">{seconds}</td><td class="number">{photos}</td><td>{reason}</td></tr>'
     )
 
@@ -131,7 +133,7 @@ def _now() -> str:
 
 
 class BatchProgress(Progress):
-    """Shows the progress of ``count`` people, as a context; failures are always printed."""
+    """Progress bar of ``count`` people, a context manager. Prints failures; without a terminal, everybody."""
 
     def __init__(self, console: Console, count: int) -> None:
         columns = TextColumn("people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -141,12 +143,12 @@ class BatchProgress(Progress):
         self._bar = self.add_task("people", total=count)
 
     def add(self, outcome: Outcome) -> None:
-        """Count a finished person; the bar and its time left are of those that this run makes."""
+        """Count a finished person; bar and remaining time leave out people kept from earlier runs."""
         self._ended += 1
         self._kept += outcome.status not in ("done", "failed")
         self.update(self._bar, completed=self._ended - self._kept, total=self._count - self._kept)
         if self.disable or outcome.status == "failed":
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             more = {"done": took, "failed": f": {outcome.reason}"}.get(outcome.status, "")
-            line = f"{self._ended}/{self._count}  {outcome.name}  {_WORDS[outcome.status]}{more}"
+            line = f"{self._ended}/{self._count}  {outcome.name}  {_STATUS_TEXTS[outcome.status]}{more}"
             say(self.console, line)

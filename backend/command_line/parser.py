@@ -1,4 +1,5 @@
-"""The arguments of ``python -m backend``: the parser, then a part for each command, then values and what they share.
+"""The arguments of ``python -m backend``: the parser, then a part for each command, then shared options and argument
+types.
 
 Imports nothing heavy, so that ``--help`` is fast.
 """
@@ -28,9 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_canonical(commands)
     _add_transfer(commands)
     for command in commands.choices.values():
-        said = "on an error, also print where in the code it happened"
-        command.add_argument("--traceback", action="store_true", help=said)
-    _add_doctor(commands)  # which prints no error of its own
+        meaning = "on an error, also print where in the code it happened"
+        command.add_argument("--traceback", action="store_true", help=meaning)
+    _add_doctor(commands)  # no --traceback: it prints no errors
     return parser
 
 
@@ -54,9 +55,9 @@ files written to DIR (all or none, then the preview; described in docs/files.md)
 
 
 def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
-    said = "photographs of one person to a rigged, textured head"
+    summary = "photographs of one person to a rigged, textured head"
     epilog = f"{_RECONSTRUCT_FILES}\n\n{_exit_codes()}"
-    reconstruct = _add_command(commands, "reconstruct", said, _RECONSTRUCT_DESCRIPTION, epilog)
+    reconstruct = _add_command(commands, "reconstruct", summary, _RECONSTRUCT_DESCRIPTION, epilog)
     _add_photos_and_folder(reconstruct, needed=False)
     reconstruct.add_argument(
         "--mesh",
@@ -83,8 +84,8 @@ own. To listen for another machine, give its public key with --owner."""
 
 
 def _add_serve(commands: argparse._SubParsersAction) -> None:
-    said = "serve the Blender extension: receive photos, send heads"
-    serve = _add_command(commands, "serve", said, _SERVE_DESCRIPTION, _exit_codes())
+    summary = "serve the Blender extension: receive photos, send heads"
+    serve = _add_command(commands, "serve", summary, _SERVE_DESCRIPTION, _exit_codes())
     serve.add_argument(
         "--bind",
         default="tcp://127.0.0.1:0",
@@ -94,7 +95,7 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
     _add_device(serve)
     serve.add_argument("--owner", metavar="KEY", help="public key of the one client (default: that of this user here)")
     serve.add_argument(
-        "--stop-with-input", action="store_true", help="stop when standard input ends, as it does with its program"
+        "--stop-with-input", action="store_true", help="stop when standard input ends (the parent exited)"
     )
 
 
@@ -106,8 +107,8 @@ the same photos and options, are kept: to resume a run that was stopped, give th
 
 
 def _add_batch(commands: argparse._SubParsersAction) -> None:
-    said = "many people: a manifest to one head per person, on this machine or a Ray cluster"
-    batch = _add_command(commands, "batch", said, _BATCH_DESCRIPTION, _exit_codes())
+    summary = "many people: a manifest to one head per person, on this machine or a Ray cluster"
+    batch = _add_command(commands, "batch", summary, _BATCH_DESCRIPTION, _exit_codes())
     batch.add_argument(
         "manifest", type=_path, metavar="MANIFEST", help="a .csv table or .jsonl lines of people, or a folder of them"
     )
@@ -135,7 +136,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
 
 
 _CANONICAL_DESCRIPTION = """\
-Show what the networks of LAP make of photographs of one person: one canonical face out of all of them.
+Show the one canonical face (neutral, from the front) that the LAP networks (docs/lap.md) make of a person's photos.
 
 A folder stands for all photos that lie in it. Photos that show somebody else, no face or too little are left out."""
 
@@ -148,8 +149,8 @@ files written to DIR (all or none, then the preview; described in docs/files.md)
 
 
 def _add_canonical(commands: argparse._SubParsersAction) -> None:
-    said = "photographs of one person to depth, normals and albedo of one face, as pictures"
-    canonical = _add_command(commands, "canonical", said, _CANONICAL_DESCRIPTION, _CANONICAL_FILES)
+    summary = "photographs of one person to depth, normals and albedo of one face, as pictures"
+    canonical = _add_command(commands, "canonical", summary, _CANONICAL_DESCRIPTION, _CANONICAL_FILES)
     _add_photos_and_folder(canonical)
     _add_device(canonical)
 
@@ -165,8 +166,8 @@ _TRANSFER_EPILOG = "The file is described in docs/expressions.md."
 
 
 def _add_transfer(commands: argparse._SubParsersAction) -> None:
-    said = "a photo or a video to expressions that any rig with ARKit keys can wear"
-    transfer = _add_command(commands, "transfer", said, _TRANSFER_DESCRIPTION, _TRANSFER_EPILOG)
+    summary = "a photo or a video to expressions that any rig with ARKit keys can wear"
+    transfer = _add_command(commands, "transfer", summary, _TRANSFER_DESCRIPTION, _TRANSFER_EPILOG)
     transfer.add_argument(
         "--from",
         dest="sources",
@@ -193,9 +194,9 @@ def _add_transfer(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
-    said = "say what is installed, which device is used, what is missing and how to get it"
+    summary = "say what is installed, which device is used, what is missing and how to get it"
     exits = f"Exit code 0 when Likeness can run, {EXIT_CODES['missing_part']} when a required part is missing."
-    commands.add_parser("doctor", help=said, description=f"{said.capitalize()}. {exits}")
+    commands.add_parser("doctor", help=summary, description=f"{summary.capitalize()}. {exits}")
 
 
 def _add_photos_and_folder(command: argparse.ArgumentParser, needed: bool = True) -> None:
@@ -213,11 +214,11 @@ def _add_device(command: argparse.ArgumentParser) -> None:
 
 
 def _add_command(
-    commands: argparse._SubParsersAction, name: str, said: str, description: str, epilog: str
+    commands: argparse._SubParsersAction, name: str, summary: str, description: str, epilog: str
 ) -> argparse.ArgumentParser:
-    """Add a command; ``said`` is its line in the list of commands."""
+    """Add a command; ``summary`` is its line in the list of commands."""
     form = argparse.RawDescriptionHelpFormatter
-    return commands.add_parser(name, help=said, description=description, epilog=epilog, formatter_class=form)
+    return commands.add_parser(name, help=summary, description=description, epilog=epilog, formatter_class=form)
 
 
 def _exit_codes() -> str:

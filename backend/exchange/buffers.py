@@ -13,6 +13,7 @@ from protocol.photo_folder import png_bytes
 
 PNG = "image/png"
 DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in (FLOATS, INTS)}
+"""Names of types in a message -> little-endian types."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class WireMessage:
 
 
 class BufferList:
-    """Collects buffers and their header entries: of an array ``dtype`` and ``shape``, of a file ``media_type`` and its
-    bytes, of an image also its size."""
+    """Collects buffers and their entries in the header. An entry has a name; of an array also ``dtype`` and
+    ``shape``; of a file ``media_type`` and ``bytes``, its length; of an image ``width`` and ``height``, too."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
@@ -38,9 +39,9 @@ class BufferList:
         self.buffers.append(array.tobytes())
         return name
 
-    def add_entry(self, name: str, values: Mapping[str, Any], fields: Mapping[str, ArrayField]) -> dict[str, Any]:
-        """Append those ``values`` that ``fields`` declares; returns the name of each one's buffer, None for one that is
-        None."""
+    def add_arrays(self, name: str, values: Mapping[str, Any], fields: Mapping[str, ArrayField]) -> dict[str, Any]:
+        """Append those arrays of ``values`` that ``fields`` declares, as ``name.field``; returns field -> name of its
+        buffer, or None for a value that is None."""
         return {
             field: None if values[field] is None else self.add_array(f"{name}.{field}", values[field], one.dtype)
             for field, one in fields.items()

@@ -2,7 +2,7 @@
 
 ``tone_change``: ratio of the texture's skin tone to the fit's; the pipeline uses it for hair and lights, too.
 
-``with_shown_points``: where ears and hairline are in the photos, which the user corrects in Blender.
+``with_head_points``: the ears' and hairline's points in the photos, which the user corrects in Blender.
 """
 
 import unicodedata
@@ -51,21 +51,22 @@ def tone_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.nda
 _SIDE = 256
 """Pixels of the longer side of the crop in which occlusion is tested: an ear has about 20."""
 _BIAS = 0.01
-"""Metres a point may lie behind the depth and still count as seen: the depth's mesh is coarser than the scalp."""
+"""Metres that a point may lie behind the depth map and still count as seen: its mesh is coarser than the scalp."""
 
 
-def with_shown_points(
+def with_head_points(
     photos: Sequence[AssetPhoto],
     fitted: Sequence[FittedPhoto],
     faces: Sequence[PhotoFace],
     template: Template,
     style: Mapping[str, float] | None,
-    looked: bool = True,
+    examined: bool = True,
 ) -> tuple[AssetPhoto, ...]:
     """The photos with ``AssetPhoto.head_points``. ``style`` : parameters of the hair, None without hair and so without
-    a hairline, or if hair was not examined (``looked`` False)."""
+    a hairline, or if hair was not ``examined``."""
 
     def points(photo: FittedPhoto, face: PhotoFace) -> np.ndarray:
+        """(N, 3) column and row in the file, and 1 visible, 0 hidden or absent, -1 unknown."""
         ears = photo.vertices[ear_vertices()].astype(np.float64)
         line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_points(photo.vertices, style)
         points_in_head = np.concatenate([ears, line])
@@ -73,12 +74,12 @@ def with_shown_points(
         depth = depth_map(*closed_head(photo.vertices, template), camera)
         visible = (point_visibility(points_in_head, camera, depth, bias=_BIAS) > 0.5).astype(np.float32)
         if style is None:
-            visible[len(ears) :] = 0.0 if looked else -1.0
+            visible[len(ears) :] = 0.0 if examined else -1.0
         in_file = face.in_file(photo.camera.project(points_in_head)[:, :2])
         return np.concatenate([in_file, visible[:, None]], axis=1).astype(np.float32)
 
     pairs = zip(photos, fitted, faces, strict=True)
-    return tuple(replace(photo, head_points=points(one, face)) for photo, one, face in pairs)
+    return tuple(replace(photo, head_points=points(fit, face)) for photo, fit, face in pairs)
 
 
 WIDTH = 1536  # pixels, as all sizes here
@@ -118,10 +119,9 @@ class PhotoPreview:
 
 
 def photo_previews(fitted: FittedFace, faces: Sequence[PhotoFace], tone: np.ndarray) -> tuple[PhotoPreview, ...]:
-    """Collect the inputs of the preview for the used photos; ``faces`` (P,) in the order of ``fitted.photos``.
+    """Collect the inputs of the preview for the used photos; ``faces`` in the order of ``fitted.photos``.
 
-    The fit's lights belong to the fit's albedo; they are rescaled to the ``tone`` (3,) that the texture stage chose, of
-    ``tone_change``.
+    The fit's lights belong to the fit's albedo; divided by ``tone`` (3,), of ``tone_change``, they fit the texture.
     """
     gain, previews = 1 / tone, []
     for photo, face in zip(fitted.photos, faces, strict=True):
@@ -145,10 +145,10 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     ``MOST_PHOTOS``.
     """
     mesh = meshes.asset_mesh(asset)  # without the bust, because photos show the person's own shoulders
-    standing = mesh
+    on_bust = mesh
     if asset.bust is not None:
-        standing = replace(meshes.asset_mesh(replace(asset, hair_strands=None), with_bust=True), hair=mesh.hair)
-    framed = _portrait_points(standing, len(mesh.positions()))
+        on_bust = replace(meshes.asset_mesh(replace(asset, hair_strands=None), with_bust=True), hair=mesh.hair)
+    framed = _portrait_points(on_bust, len(mesh.positions()))
     shown = list(previews)[:MOST_PHOTOS]
     columns = 2 if len(shown) <= 4 else 3
     tile = (WIDTH - MARGIN) // (2 * columns) - MARGIN // 2
@@ -159,7 +159,7 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
 
     def portrait_from(yaw: float) -> np.ndarray:
         camera = meshes.portrait_camera(framed, yaw, PORTRAIT_SIZE)
-        return standing.render(camera, meshes.neutral_light(yaw), BACKDROP, lamp=meshes.neutral_lamps(yaw)[0])
+        return on_bust.render(camera, meshes.neutral_light(yaw), BACKDROP, lamp=meshes.neutral_lamps(yaw)[0])
 
     for column, (yaw, portrait) in enumerate(zip(PORTRAIT_YAWS, each(portrait_from, PORTRAIT_YAWS), strict=True)):
         left = column * PORTRAIT_SIZE[0]
@@ -201,11 +201,11 @@ def _portrait_points(mesh: meshes.AssetMesh, of_head: int) -> np.ndarray:
 def photo_and_fit(mesh: meshes.AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The photo cropped around the head as (side, side, 3) uint8, and the same with the head rendered over it."""
     left, top, width = _around_head(mesh, preview)
-    part = Image.fromarray(_without_padding(preview)).resize(
+    crop = Image.fromarray(_without_padding(preview)).resize(
         (side, side), Image.Resampling.LANCZOS, box=(left, top, left + width, top + width)
     )
     camera = meshes.camera_window(preview.camera, left, top, width, width).scaled(side / width)
-    photo = np.asarray(part)
+    photo = np.asarray(crop)
     return photo, mesh.render(camera, preview.light, photo, preview.expression)
 
 

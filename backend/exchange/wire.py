@@ -79,7 +79,7 @@ def _encode_part(part: FacePart, buffers: BufferList, asset: FaceAsset | None = 
     names = [name for name in ARKIT_NAMES if name in part.keys]
     keys = np.stack([part.keys[name] for name in names]) if names else np.zeros((0, len(part.vertices), 3))
     alpha = lash_alpha(asset) if asset is not None and part.name == "lashes" else None
-    arrays = buffers.add_entry(part.name, {**vars(part), "keys": keys, "alpha": alpha}, message.PART)
+    arrays = buffers.add_arrays(part.name, {**vars(part), "keys": keys, "alpha": alpha}, message.PART)
     return {"name": part.name, "key_names": names, **arrays}
 
 
@@ -120,8 +120,8 @@ def _encode_hair(asset: FaceAsset, found: HairStrands, buffers: BufferList) -> E
     ears = ears if load_template().head.vertex_stop == len(head.vertices) else np.zeros(len(head.vertices))
     hair = dressed(found, head.vertices, head.quads, ears)
     numbers, chain = ({key: float(value) for key, value in named.items()} for named in (hair.parameters, hair.chain))
-    arrays = buffers.add_entry("hair", vars(hair), message.HAIR)
-    scalp = buffers.add_entry("hair.scalp", vars(hair.scalp), message.SCALP)
+    arrays = buffers.add_arrays("hair", vars(hair), message.HAIR)
+    scalp = buffers.add_arrays("hair.scalp", vars(hair.scalp), message.SCALP)
     own = {"hair_radius": float(hair.hair_radius), "style": hair.style, "parameters": numbers, "chain": chain}
     return {**own, "scalp": scalp, **arrays}
 
@@ -142,7 +142,7 @@ def _encode_photo(photo: AssetPhoto, number: int, buffers: BufferList) -> Entry:
         "expression": [round(float(weight), 5) for weight in photo.expression],
         "landmark_error_percent": _finite(photo.landmark_error_percent),
         "photometric_error": _finite(photo.photometric_error),
-        **buffers.add_entry(f"photo.{number}", vars(photo), message.PHOTO),
+        **buffers.add_arrays(f"photo.{number}", vars(photo), message.PHOTO),
     }
 
 

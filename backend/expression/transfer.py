@@ -3,8 +3,8 @@
 Complete blinks and suppress trembling lids: lids that shut and open again at once count as fully shut, even where
 the pictures show half of it; all that does not exceed the noise is damped.
 
-A blink is found by how far the reader's lid weights, and the lid opening of the landmark net, exceed the take's own
-noise, because on faces in profile or with small eyes a whole blink is read as a tenth of one.
+A blink is found by how far the reader's lid weights, and the lid opening of the landmark net, exceed the noise of
+this take, because on faces in profile or with small eyes a whole blink is read as a tenth of one.
 """
 
 import math
@@ -39,6 +39,7 @@ from protocol.names import LIDS
 REACH_SECONDS = 0.35
 """Time before and after a blink's deepest frame within which the lids are open."""
 LONGEST_SECONDS = 0.5
+"""Longest duration of a blink."""
 RISE, RISE_OF_EACH = 0.22, 0.3
 """Least rise of both lids' mean reading over the frames before and after in a plain blink; and least rise of each lid,
 relative to the mean, in any blink."""
@@ -56,17 +57,18 @@ READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
 RUN_SHARE = 0.35
 """Share of the peak's score from which on frames belong to the blink."""
 BLINK_DEPTH = 0.95
+"""Least weight of both lids at the deepest frame of a completed blink."""
 
 ReadFrame = tuple[FrameFace, Reading] | FrameMark
 """A frame with its reading, or why there is none."""
 
 
 def with_whole_blinks(frames: Iterable[ReadFrame], fps: float, open_lids: np.ndarray) -> Iterator[ReadFrame]:
-    """The frames with lid weights relative to ``open_lids`` (``lids_from_open``) and blinks completed; buffers some 3 s
-    of them."""
+    """The frames with lid weights relative to ``open_lids`` (2,), see ``lids_from_open``, and blinks completed; buffers
+    some 3 s of frames."""
     reach = _context(fps)
     window: list[ReadFrame] = []
-    at = 0  # the window's first frame that was not yielded yet
+    at = 0  # index in the window of the first frame not yielded yet
     for frame in frames:
         window.append(frame)
         if len(window) - at > reach:
@@ -85,6 +87,7 @@ def _context(fps: float) -> int:
 
 
 def _completed(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) -> ReadFrame:
+    """Frame ``at`` of the window, as of ``with_whole_blinks``."""
     frame = window[at]
     if isinstance(frame, FrameMark):
         return frame
@@ -157,43 +160,44 @@ def complete_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.nd
     frames = np.arange(len(lids))
     read = np.column_stack([np.interp(frames, known, lids[known, eye]) for eye in range(2)])
     filled = np.clip(read, 0.0, 1.0)
-    parts = blink_scores(read, np.interp(frames, known, openings[known]), valid, fps)
+    scores = blink_scores(read, np.interp(frames, known, openings[known]), valid, fps)
     whole, is_blink = filled.copy(), np.zeros(len(lids), bool)
-    scores = parts.sum(0)
-    plain, clear = _peaks(filled, parts, fps)
+    total = scores.sum(0)
+    plain, clear = _peaks(filled, scores, fps)
     for peak in known[(plain | clear)[known]]:
-        blink = _blink_at(peak, filled, scores, plain[peak], clear[peak], fps)
+        blink = _blink_at(peak, filled, total, plain[peak], clear[peak], fps)
         if blink is None:
             continue
-        part, base = blink
+        span, base = blink
         gain = np.maximum((BLINK_DEPTH - base) / np.maximum(filled[peak] - base, 1e-3), 1.0)
-        whole[part] = np.maximum(whole[part], np.clip(base + gain * (filled[part] - base), 0.0, 1.0))
-        is_blink[part] = True
+        whole[span] = np.maximum(whole[span], np.clip(base + gain * (filled[span] - base), 0.0, 1.0))
+        is_blink[span] = True
     whole = np.where(is_blink[:, None], whole, _damped(filled, fps))
     return np.where(np.isnan(lids), np.nan, whole)
 
 
-def _peaks(lids: np.ndarray, parts: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+def _peaks(lids: np.ndarray, scores: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
     """Candidates for the deepest frame of a plain blink, and of a clear one of any depth: (F,) bool each.
 
-    lids : (F, 2) in [0, 1]; parts : ``blink_scores``.
+    lids : (F, 2) in [0, 1]; scores : (2, F) ``blink_scores``.
     """
-    scores, both, frames = parts.sum(0), lids.mean(1), np.arange(len(lids))
+    total, mean, frames = scores.sum(0), lids.mean(1), np.arange(len(lids))
     deepest, clearest = (
-        values >= maximum_filter1d(values, _PEAK_WINDOW, mode="constant", cval=-np.inf) for values in (both, scores)
+        values >= maximum_filter1d(values, _PEAK_WINDOW, mode="constant", cval=-np.inf) for values in (mean, total)
     )
     at_end = np.minimum(frames, len(lids) - 1 - frames) < math.ceil(END_SECONDS * fps)
-    plain = deepest & (scores >= np.where(at_end, SCORE, PLAIN_SCORE))
-    clear = clearest & (scores >= SCORE) & (parts.min(0) >= SCORE_OF_EACH) & ~at_end
+    plain = deepest & (total >= np.where(at_end, SCORE, PLAIN_SCORE))
+    clear = clearest & (total >= SCORE) & (scores.min(0) >= SCORE_OF_EACH) & ~at_end
     return plain, clear
 
 
 def _blink_at(
-    peak: int, lids: np.ndarray, scores: np.ndarray, plain: bool, clear: bool, fps: float
+    peak: int, lids: np.ndarray, total: np.ndarray, plain: bool, clear: bool, fps: float
 ) -> tuple[slice, np.ndarray] | None:
     """Frames of the blink with its deepest one at ``peak``, and the lids' weights (2,) before and after; None where
-    there is none. lids : (F, 2) in [0, 1]; scores : (F,); plain, clear : of ``_peaks``."""
-    reach, both = math.ceil(REACH_SECONDS * fps), lids.mean(1)
+    there is none. lids : (F, 2) in [0, 1]; total : (F,) sum of ``blink_scores``; plain, clear : of ``_peaks``, at
+    ``peak``."""
+    reach, mean = math.ceil(REACH_SECONDS * fps), lids.mean(1)
     sides = [lids[max(peak - reach, 0) : peak], lids[peak + 1 : peak + 1 + reach]]
     lowest = [side[side.mean(1).argmin()] for side in sides if len(side)]
     if not lowest:
@@ -202,7 +206,7 @@ def _blink_at(
     height = lids[peak] - base
     if height.min() < RISE_OF_EACH * height.mean() or height.mean() <= 0.0 or (not clear and height.mean() < RISE):
         return None
-    raised = both > base.mean() + 0.25 * height.mean() if plain else scores > RUN_SHARE * scores[peak]
+    raised = mean > base.mean() + 0.25 * height.mean() if plain else total > RUN_SHARE * total[peak]
     first, last = peak, peak
     while first > 0 and raised[first - 1]:
         first -= 1
@@ -212,7 +216,8 @@ def _blink_at(
 
 
 def _damped(lids: np.ndarray, fps: float) -> np.ndarray:
-    """Damp what both lids (F, 2) do for ``LONGEST_SECONDS`` at most to ``LID_RISE_FACTOR`` of it; a wink is kept."""
+    """Lids (F, 2) with a rise that both share and that is over in ``LONGEST_SECONDS`` damped to ``LID_RISE_FACTOR`` of
+    it; a wink is kept."""
     longest = 2 * math.ceil(0.5 * LONGEST_SECONDS * fps) + 1
     lasting = np.column_stack([grey_opening(lids[:, eye], longest, mode="constant") for eye in range(2)])
     return lids - (1.0 - LID_RISE_FACTOR) * (lids - lasting).min(axis=1, keepdims=True)
@@ -221,6 +226,7 @@ def _damped(lids: np.ndarray, fps: float) -> np.ndarray:
 ANCHORS = 8
 """Number of frames that calibrate the camera, and the identity where none is given."""
 MOST_IDENTITY_PHOTOS = 16
+"""Number of photos, at most, that give the identity where none is given."""
 NO_FACE = LikenessError(
     "no_face", "No face was found in any of the pictures.", "Give pictures in which the face is large and in the light."
 )
@@ -307,7 +313,7 @@ def _subject(identity: Path | Subject | None) -> Subject | None:
 
 
 def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[FrameFace, ...]:
-    """Up to ``ANCHORS`` frames with a face, about half a second apart, from the take's start."""
+    """Up to ``ANCHORS`` frames with a face, from the take's start, half a second apart or less in short takes."""
     every = max(1, round(source.fps / 2))
     if source.frame_count:
         every = max(1, min(every, source.frame_count // ANCHORS))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.expression.video_process import NO_MEMORY, PATH, VideoLimits
+from backend.expression.video_process import NO_MEMORY, PATH_MARK, VideoLimits
 from backend.photos.collection import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photos
 from backend.system.processes import End, LimitedProcess
@@ -22,10 +22,10 @@ from backend.system.processes import End, LimitedProcess
 TICK = 0.1
 """Seconds between checks for cancellation; 0.02 to 0.5 is sensible."""
 _ENDS = {
-    End.TOO_SLOW: (f"{PATH} takes far longer to open than a video does.", "Convert it to H.264 MP4."),
-    End.STOOD_STILL: (f"{PATH} was not read in time: the computer or its disk is busy.", "Try again."),
+    End.TOO_SLOW: (f"{PATH_MARK} takes far longer to open than a video does.", "Convert it to H.264 MP4."),
+    End.STOOD_STILL: (f"{PATH_MARK} was not read in time: the computer or its disk is busy.", "Try again."),
     End.NO_MEMORY: (NO_MEMORY, "Convert it to 4K or less."),
-    End.CRASHED: (f"{PATH} is damaged and cannot be read.", "Export it again."),
+    End.CRASHED: (f"{PATH_MARK} is damaged and cannot be read.", "Export it again."),
 }
 Result = TypeVar("Result")
 
@@ -65,12 +65,12 @@ class Video(AbstractContextManager):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="video-reader")
         request = {"path": os.path.abspath(path), "limits": asdict(self._limits)}
         try:
-            said = self._awaited(self._thread.submit(self._ask, request))
+            answer = self._awaited(self._thread.submit(self._ask, request))
         except BaseException:
             self.close()
             raise
-        self.fps: float = said["fps"]
-        self.frame_count: int = said["frame_count"]
+        self.fps: float = answer["fps"]
+        self.frame_count: int = answer["frame_count"]
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -97,23 +97,23 @@ class Video(AbstractContextManager):
     def _frame(self) -> VideoFrame | None:
         return self._frame_of(self._process.answer())
 
-    def _frame_of(self, said: dict[str, Any]) -> VideoFrame | None:
-        """The frame behind an answer; None after the last."""
-        if "error" in said:
-            raise self._refused(said["error"], said["advice"])
-        if not said:
+    def _frame_of(self, answer: dict[str, Any]) -> VideoFrame | None:
+        """The frame following an answer; None after the last."""
+        if "error" in answer:
+            raise self._refused(answer["error"], answer["advice"])
+        if not answer:
             return None
-        height, width = said["shape"]
+        height, width = answer["shape"]
         pixels = np.empty((height, width, 3), np.uint8)
         self._process.read_into(memoryview(pixels).cast("B"))
-        return VideoFrame(said["slot"], pixels)
+        return VideoFrame(answer["slot"], pixels)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         self._process.send(request)
-        said = self._process.answer()
-        if "error" in said:
-            raise self._refused(said["error"], said["advice"])
-        return said
+        answer = self._process.answer()
+        if "error" in answer:
+            raise self._refused(answer["error"], answer["advice"])
+        return answer
 
     def _awaited(self, future: Future[Result]) -> Result:
         """The reading thread's result; raises ``LikenessError``, and exceptions of ``waiting``."""
@@ -134,7 +134,7 @@ class Video(AbstractContextManager):
             raise self._refused(*_ENDS[self._process.end()]) from error
 
     def _refused(self, sentence: str, advice: str) -> LikenessError:
-        return LikenessError("no_photo", sentence.replace(PATH, str(self._path)), advice)
+        return LikenessError("no_photo", sentence.replace(PATH_MARK, str(self._path)), advice)
 
 
 class PhotoSequence(AbstractContextManager):

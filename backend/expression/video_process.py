@@ -3,8 +3,8 @@
 The first request (``limited_child``) has ``path`` and ``limits``; its answer has ``fps`` and ``frame_count``. The
 second has ``every`` (send each n-th frame); its answers are the frames: ``slot``, the place on the even grid of
 ``fps``, and ``shape`` (height, width) of the sRGB bytes that follow, and an empty one after the last. Any answer may be
-an error instead, with ``error`` and ``advice``, two sentences, and is then the last; ``PATH`` stands for the path in
-them.
+an error instead, with ``error`` and ``advice``, two sentences, and is then the last; ``PATH_MARK`` stands for the path
+in them.
 """
 
 import math
@@ -55,7 +55,7 @@ class VideoLimits:
         return self.wall_factor * max(self.open_cpu_seconds, self.seconds_for(self.max_pixels))
 
 
-PATH = "\0"
+PATH_MARK = "\0"
 """Placeholder for the file's path in a sentence; no path contains it."""
 USUAL_FPS, MOST_FPS = 30.0, 1000.0
 TIMED_PIXELS, LEAST_TIMED = 250_000_000, 12
@@ -69,9 +69,9 @@ LISTS = (b"#EXTM3U", b"ffconcat", b"c=IN IP", b"dash:profile:", b"<CompositionPl
 would open these without knowing who made the list. Films contain none of them."""
 LIST_BYTES = 2**20
 """FFmpeg probes so many bytes for a file's format. The first may be a tag that it skips."""
-NO_MEMORY = f"There is not enough memory to open {PATH}."
+NO_MEMORY = f"There is not enough memory to open {PATH_MARK}."
 _NOT_A_VIDEO = (
-    f"{PATH} is not a video that can be read.",
+    f"{PATH_MARK} is not a video that can be read.",
     "Give a video such as MP4, MOV, WebM or AVI, or convert it to H.264 MP4.",
 )
 
@@ -190,13 +190,12 @@ def _frame_count(capture: Any, limits: VideoLimits) -> int:
 
 def _check_size(width: float, height: float, limits: VideoLimits) -> None:
     if width * height > limits.max_pixels:
-        raise _RefusedError(
-            f"The pictures of {PATH} have {width:.0f} x {height:.0f} pixels, more than 8K.", "Convert it to 4K or less."
-        )
+        sentence = f"The pictures of {PATH_MARK} have {width:.0f} x {height:.0f} pixels, more than 8K."
+        raise _RefusedError(sentence, "Convert it to 4K or less.")
 
 
 def _too_long(count: str) -> _RefusedError:
-    sentence = f"{PATH} has {count} frames from its first to its last; the limit is {MOST_FRAMES}."
+    sentence = f"{PATH_MARK} has {count} frames from its first to its last; the limit is {MOST_FRAMES}."
     return _RefusedError(sentence, "Cut it into parts.")
 
 
@@ -229,8 +228,8 @@ def _send_frames(
                 sent += 1
         limit_time(limits.seconds_for(0 if pixels is None else pixels.shape[0] * pixels.shape[1]))
     if not sent:
-        sentence = f"No picture can be read from {PATH}; it is damaged, or its pictures are too large for the memory."
-        raise _RefusedError(sentence, "Export it again, in 4K or less.")
+        why = f"No picture can be read from {PATH_MARK}; it is damaged, or its pictures are too large for the memory."
+        raise _RefusedError(why, "Export it again, in 4K or less.")
     line.answer({})
 
 

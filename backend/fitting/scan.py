@@ -24,10 +24,10 @@ ITERATIONS = 16
 LANDMARK_NOISE = 0.004
 """Standard deviation in metres of a landmark that a detector found on a scan."""
 _NOISE = 0.0005
-"""Metres, standard deviation of a patch of one square centimetre of a scan."""
+"""Standard deviation in metres of a scan's distance from the model, averaged over a square centimetre."""
 PULLS, STIFFNESS, FADING, REACH = 6, 0.0015, 0.016, 0.012
-"""Passes that lay a head onto a scan; metres over which the field is smooth, and fades behind the scan; metres beyond
-which a point of the scan is another part's."""
+"""Passes of ``laid_on``; metres over which its field is smooth, and over which it fades beyond the scan's border;
+distance in metres beyond which a point of the scan is another part's, not a vertex's counterpart."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class HeadTopology:
     Attributes
     ----------
     triangles : (T, 3) of the cage. matrix : (P, H) Catmull-Clark level 1, whose first H rows are the cage's vertices.
-    fine_triangles : (T2, 3). regions : name -> (H,) float64.
+    fine_triangles : (T2, 3) of the level-1 surface. regions : name -> (H,) float64 in [0, 1].
     """
 
     triangles: np.ndarray
@@ -73,7 +73,8 @@ def landmark_rows(embedding: LandmarkEmbedding, indices: tuple[int, ...], count:
 
 @dataclass(frozen=True)
 class ModelFit:
-    """A fitted face: ``scale * rotation @ (mean + modes . coefficients) + translation`` lies on the scan."""
+    """A fitted face: ``scale * rotation @ (mean + modes . coefficients) + translation`` lies on the scan. Shapes:
+    coefficients (K,), rotation (3, 3), translation (3,)."""
 
     coefficients: np.ndarray
     scale: float
@@ -101,7 +102,7 @@ def fit_model(
     Parameters
     ----------
     mean : (V, 3); modes : (K, V, 3), one standard deviation each.
-    matrix : (P, V) from the cage to the points that are fitted to the scan; triangles : (T, 3) of these points.
+    matrix : (P, V) from vertices to the points that are fitted to the scan; triangles : (T, 3) of these points.
     weights : (P,) confidence of each point.
     landmark_rows : (L, V) sparse; landmark_targets : (L, 3) in the scan's frame.
     landmark_noise : standard deviation of a landmark in metres. sized : the model has the scan's size: scale 1.
@@ -125,20 +126,20 @@ def fit_model(
         trust = (weights * areas)[used] * (~scan.border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
         trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
         sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
-        rows = _rows(local[used], mode_points[:, used], scale, rotation)  # (U, 3, 7 + K)
-        plane = np.einsum("pi,pij->pj", normal, rows)
+        moves = _derivatives(local[used], mode_points[:, used], scale, rotation)  # (U, 3, 7 + K)
+        plane = np.einsum("pi,pij->pj", normal, moves)
         residual = ((target - points[used]) * normal).sum(1)
         landmarks = mean_landmarks + np.tensordot(coefficients, mode_landmarks, 1)
-        extra = _rows(landmarks, mode_landmarks, scale, rotation).reshape(-1, rows.shape[2])
-        extra_residual = (landmark_targets - (scale * landmarks @ rotation.T + translation)).ravel()
-        size = np.linalg.norm(extra_residual.reshape(-1, 3), axis=1)
+        pins = _derivatives(landmarks, mode_landmarks, scale, rotation).reshape(-1, moves.shape[2])
+        pin_residual = (landmark_targets - (scale * landmarks @ rotation.T + translation)).ravel()
+        size = np.linalg.norm(pin_residual.reshape(-1, 3), axis=1)
         robust = np.repeat(1 / (1 + (size / (3 * landmark_noise)) ** 2), 3) / landmark_noise**2
-        system = plane.T @ (plane * (trust / sigma**2)[:, None]) + extra.T @ (extra * robust[:, None])
-        right = plane.T @ (residual * trust / sigma**2) + extra.T @ (extra_residual * robust)
+        system = plane.T @ (plane * (trust / sigma**2)[:, None]) + pins.T @ (pins * robust[:, None])
+        right = plane.T @ (residual * trust / sigma**2) + pins.T @ (pin_residual * robust)
         system[7:, 7:] += np.eye(count)
         right[7:] -= coefficients
         system += np.eye(len(system)) * 1e-9
-        system[6, 6] += 1e18 * sized
+        system[6, 6] += 1e18 * sized  # holds the scale
         step = np.linalg.solve(system, right)
         rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ rotation
         translation = translation + step[3:6]
@@ -158,7 +159,7 @@ def counterparts(points: np.ndarray, scan: TriangleMesh) -> tuple[np.ndarray, np
     return corners, target, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12), distance
 
 
-def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarray) -> np.ndarray:
+def _derivatives(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarray) -> np.ndarray:
     """(P, 3, 7 + K) derivatives of the posed points by rotation, translation, scale and coefficients."""
     turned = scale * local @ rotation.T
     rows = np.zeros((len(local), 3, 7 + len(modes)))
@@ -172,8 +173,9 @@ def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarr
 
 
 def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: TriangleMesh) -> np.ndarray:
-    """Skin (V, 3) with triangles (F, 3), pulled onto a scan that it nearly fits along the scan's normals; weights :
-    (V,) 0 where a vertex only follows. The field fades out over ``FADING`` metres where there is no scan."""
+    """Skin (V, 3) with triangles ``faces`` (F, 3), pulled along the scan's normals onto a scan that it nearly fits.
+    weights : (V,) of the pull, 0 where a vertex only follows its neighbours. The field of offsets fades out over
+    ``FADING`` metres where there is no scan."""
     pulled, pull, gap = weights > 0, np.zeros(len(points)), np.zeros((len(points), 3))
     for _ in range(PULLS):
         corners, target, normal, distance = counterparts(points[pulled], scan)
@@ -197,16 +199,16 @@ def laid_cage(cage: np.ndarray, topology: HeadTopology, weights: np.ndarray, sca
 def laid_on_scan(state: FitState, scan: Scan) -> FitState:
     """The state of a scan's pictures with the head on the scan, and the cameras that drew them.
 
-    The head wears the median expression of the pictures, because all show the same one. Skin under what the pictures
-    call hair is the prior's; so are ears, whose folds have no counterpart.
+    The head has the median expression of the pictures, because all show the same one. Skin under what the pictures
+    label as hair only follows its neighbours, as do ears, whose folds have no counterpart.
     """
     template, count = state.template, state.template.head.vertex_stop
     topology, photos = head_topology(template), state.estimate.photos
     expression = np.median([photo.expression for photo in photos], axis=0)
-    worn = np.tensordot(expression, template.expressions, 1)
+    motion = np.tensordot(expression, template.expressions, 1)
     marks, targets = _marks_on(state, scan)
     fit = fit_model(
-        (template.vertices + worn)[:count].astype(np.float64), template.identity_modes[:, :count].astype(np.float64),
+        (template.vertices + motion)[:count].astype(np.float64), template.identity_modes[:, :count].astype(np.float64),
         topology.matrix[:count], topology.triangles, topology.skin_weights(face=1.0), scan.mesh,
         landmark_rows(template.landmarks478, marks, count), targets, landmark_noise=LANDMARK_NOISE, sized=True,
         iterations=ITERATIONS,
@@ -216,10 +218,10 @@ def laid_on_scan(state: FitState, scan: Scan) -> FitState:
         for face, photo in zip(state.faces, photos, strict=True)
     ]
     state = replace(state, estimate=replace(state.estimate, identity=fit.coefficients, photos=tuple(moved)))
-    points = topology.matrix @ (state.neutral + worn)[:count]
+    points = topology.matrix @ (state.neutral + motion)[:count]
     weights = topology.matrix @ (topology.skin_weights(face=1.0, scalp=1.0, neck=1.0) * (1 - topology.regions["ears"]))
     weights = weights * ~_under_hair(state, points, vertex_normals(points, topology.fine_triangles))
-    cage = (state.neutral + worn)[:count]
+    cage = (state.neutral + motion)[:count]
     laid = laid_cage(cage @ fit.rotation.T + fit.translation, topology, weights, scan.mesh)
     offsets = template.following_skin((laid - fit.translation) @ fit.rotation - cage)
     changed = replace(template, vertices=(template.vertices + offsets).astype(np.float32))
@@ -239,7 +241,7 @@ def _marks_on(state: FitState, scan: Scan) -> tuple[tuple[int, ...], np.ndarray]
 def _seen_by(
     photo: PhotoParameters, face: PhotoFace, camera: Camera, fit: ModelFit, expression: np.ndarray
 ) -> PhotoParameters:
-    """The picture with the camera that drew it, placed before the head as it was before the scan."""
+    """The picture's parameters with ``camera``, which drew it, its pose changed from the scan's frame to the head's."""
     pose = camera.camera_from_head
     rotation = pose[:3, :3] @ fit.rotation
     pivot = rotation @ photo.pivot + pose[:3, :3] @ fit.translation + pose[:3, 3]
@@ -251,7 +253,7 @@ def _seen_by(
 
 
 def _under_hair(state: FitState, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """(P,) bool: points (P, 3) of the posed head that most pictures which face them call hair."""
+    """(P,) bool: points (P, 3) of the head that most of the pictures that face them label as hair."""
     votes = np.zeros(len(points))
     for face, photo in zip(state.faces, state.estimate.photos, strict=True):
         camera = photo.camera()

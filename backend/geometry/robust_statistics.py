@@ -12,8 +12,8 @@ def robust_consensus(
 
     Parameters
     ----------
-    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample's weight is a quarter.
-        share : (P,) factors of the photos in mean and total, which do not decide what is an outlier.
+    values : (P photos, N places, C channels); weights : (P, N) >= 0; scale : residual (norm over C) at which a
+        sample's weight is a quarter. share : (P,) factors per photo, applied to the final mean and total only.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def _consensus(values, weights, scale, iterations, share):
     consensus, total = np.zeros((places, channels)), np.zeros(places)
     level, robust, order = np.empty(count, values.dtype), np.empty(count), np.empty(count, np.int64)
     for n in range(places):
-        for p in range(count):  # one order for all channels keeps colours together
+        for p in range(count):  # insertion sort by level, one order for all channels
             level[p] = values[p, n].sum() / channels
             k = p
             while k > 0 and level[order[k - 1]] > level[p]:

@@ -1,7 +1,7 @@
 """A mesh of a head in place of photos: read from a file, checked, and drawn from three sides as photos would be.
 
-``decoding.py`` parses the file in a process of its own, and names its arrays. The pipeline calls ``with_drawn_meshes``
-before it reads photos; ``fitting/scan.py`` lays the face on the mesh.
+``decoding.py`` parses the file in a process of its own, and names its arrays. The pipeline calls
+``split_mesh_from_photos`` before it reads photos; ``fitting/scan.py`` lays the face on the mesh.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FACE = 0.15
 """Metres, side of a detected face's box, brows to chin, of an adult. A unit that makes the face up to a quarter larger
 or smaller is believed, and the face keeps its size."""
 SIZE, DISTANCE, SPAN = 1024, 1.5, 0.44
-"""Pixels a side of a picture, metres from the camera and across: a head with its hair."""
+"""Picture side in pixels; camera distance and visible width in metres, enough for head and hair."""
 SIDES = {"front": 0.0, "left": 45.0, "right": -45.0}
 """Names of the pictures -> degrees by which the head is turned to its left."""
 _ADVICE = "Export the head once more, as GLB, PLY or OBJ, upright and with the face free."
@@ -51,15 +51,15 @@ class PaintedMesh:
         )
 
     def drawn(self, camera: Camera) -> np.ndarray:
-        """(H, W, 3) uint8 picture: paint as it is, because the light it was photographed in is in it; else lit clay."""
+        """(H, W, 3) uint8 picture: unlit paint, because it holds the light of its photos; without paint, lit clay."""
         return render_linear(self.mesh.vertices, self.mesh.triangles, camera, **self.paint).over((0, 0, 0))
 
 
-def with_drawn_meshes(
+def split_mesh_from_photos(
     sources: Sequence[PhotoSource], waiting: Callable[[], None] = lambda: None
 ) -> tuple[Scan | None, list[PhotoSource], list[PhotoSource]]:
-    """The mesh among the sources, the pictures of it, and the other sources; ``waiting`` is called
-    while a file is read, and may raise to stop that.
+    """The mesh among the sources, pictures drawn of it, and the other sources; ``waiting`` is called while a file is
+    read, and may raise to stop that.
 
     Raises
     ------
@@ -85,17 +85,17 @@ def with_drawn_meshes(
 def read_mesh(source: PhotoSource, waiting: Callable[[], None] = lambda: None) -> PaintedMesh:
     """A mesh file's surface in its own frame and units, read in a process with limits. Vertices at one place become
     one, so that seams of the texture are no borders. ``waiting`` as of ``read_photo``; raises ``LikenessError`` as
-    ``with_drawn_meshes``."""
+    ``split_mesh_from_photos``."""
     try:
         found = read_photo(source, LIMITS, waiting, as_mesh=True)
     except PhotoUnreadableError as error:
         raise LikenessError("no_photo", f"{source.name}: {error}", _ADVICE) from error
     vertices, triangles = found.pop("vertices"), found.pop("triangles")
     places, back = np.unique(vertices, axis=0, return_inverse=True)
-    first = np.zeros(len(places), np.int64)
-    first[back.ravel()] = np.arange(len(vertices))
+    chosen = np.zeros(len(places), np.int64)
+    chosen[back.ravel()] = np.arange(len(vertices))
     if "colors" in found:
-        found["colors"] = linear_from_srgb(found["colors"][first] / np.float32(255.0))
+        found["colors"] = linear_from_srgb(found["colors"][chosen] / np.float32(255.0))
     if "texture" in found:
         found["uv_faces"] = triangles
     return PaintedMesh(TriangleMesh(places, back.ravel()[triangles]), found)
@@ -106,8 +106,8 @@ def _camera(turn: float, size: int = SIZE) -> Camera:
 
 
 def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
-    """The mesh in metres, looking along z: the side on which a face is seen best. The origin lies half a face behind
-    the middle of the face's surface, so that pictures from the sides turn about the head's middle."""
+    """The mesh in metres, turned so that the face best detected in six turns looks along z. The origin lies half a face
+    behind the middle of the face's surface, so that pictures from the sides turn about the head's middle."""
     low, high = painted.mesh.vertices.min(0), painted.mesh.vertices.max(0)
     best, camera = None, _camera(0.0, SIZE // 2)
     # The usual up axes first: y up, then z up.
@@ -128,7 +128,7 @@ def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
     side = found.side * distance / camera.intrinsics[0, 0]  # of the face's square
     roll = Rotation.from_euler("z", np.pi / 2 * round(found.angle / (np.pi / 2))).as_matrix()
     scale = FACE / side
-    # Metres of the file's unit if the face is as wide as ``FACE``; of the units that programs use, the one beside it.
+    # One file unit in metres if the face is ``FACE`` wide; a ``UNITS`` entry near it is preferred.
     per_unit = scale * SPAN / max(float((high - low).max()), 1e-9)
     known = [unit for unit in UNITS if abs(np.log(per_unit / unit)) < np.log(1.25)]
     return whole.moved(scale * known[0] / per_unit if known else scale, roll, middle - [0.0, 0.0, 0.5 * side])

@@ -17,7 +17,7 @@ from ..scene.own_head import own_id
 from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
-from ..shared.options import HeadOptions, sides_of
+from ..shared.options import HeadOptions, named_regions
 from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, needs, poll_of, report_error
 
 
@@ -311,7 +311,7 @@ class PaintRegion(_OnHead, bpy.types.Operator):
     source: EnumProperty(name="From", items=_sources_of)
 
     def _wished(self, options: HeadOptions, collection: bpy.types.Collection) -> HeadOptions:
-        mirrored = [one for one in sides_of(options.mirror) if one != self.region]
+        mirrored = [one for one in named_regions(options.mirror) if one != self.region]
         return replace(options, mirror=", ".join(mirrored + [self.region] * (self.source == OTHER_SIDE)))
 
     def _paints(self, collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:

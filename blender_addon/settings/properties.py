@@ -138,13 +138,13 @@ class LikenessHead(bpy.types.PropertyGroup):
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
         for name in ("symmetry", "average"):
             if name in settings:
-                setattr(self, f"solved_{name}", OPTIONS[name].valid(settings[name]))
+                setattr(self, f"solved_{name}", OPTIONS[name].valid_or_default(settings[name]))
         look = settings.get("look")
         if isinstance(look, str) and look:
             self.look = look
         if new:
             for name in (*TEXTURE_OPTIONS, "symmetry", "average", "hair_style", "parting", "parting_place"):
-                setattr(self, name, OPTIONS[name].valid(settings.get(name)))
+                setattr(self, name, OPTIONS[name].valid_or_default(settings.get(name)))
 
 
 for _name in ("symmetry", "average", "hair_style", "look", "mirror"):

@@ -1,4 +1,4 @@
-"""Convert meshes of the scene to arrays in world space, and motions back to shape keys."""
+"""Convert meshes of the scene to arrays in world space, and motions (vertices' offsets) back to shape keys."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from .keys_for_mesh import MarkedPoints, SourcePart, TargetMesh
 from .registration import Surface
 
 POINT = "likeness_point"
-"""On an empty: name of the corresponding point that it marks on its parent mesh."""
+"""Property of an empty that marks a point on its parent mesh: the point's name, the same on source and target."""
 
 
 def keys_to_give(source: bpy.types.Object) -> tuple[str, ...]:
-    """The ARKit keys of a source, else all its keys; without muted ones."""
+    """Names of a source's ARKit keys, or of all its keys if it has none of them; without muted ones."""
     names = [name for name in key_names(source) if not source.data.shape_keys.key_blocks[name].mute]
     arkit = tuple(name for name in names if name in ARKIT_NAMES)
     return arkit or tuple(names)
@@ -29,17 +29,18 @@ def parts_of(source: bpy.types.Object) -> list[bpy.types.Object]:
     if source.get(tags.PART) != "head":
         return [source]
     head_id = source.get(tags.HEAD_ID)
-    own = [o for o in source.children if o.type == "MESH" and tags.PART in o and o.get(tags.HEAD_ID) == head_id]
-    return [source, *own]
+    others = [o for o in source.children if o.type == "MESH" and tags.PART in o and o.get(tags.HEAD_ID) == head_id]
+    return [source, *others]
 
 
 def source_parts(source: bpy.types.Object, names: Sequence[str]) -> list[SourcePart]:
     """The source's meshes with the motions of the keys ``names``."""
-    return [_part(obj, names) for obj in parts_of(source)]
+    return [_source_part(obj, names) for obj in parts_of(source)]
 
 
-def _part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:
-    """As the object shows its keys: against their reference, and where their vertex groups let them."""
+def _source_part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:
+    """A mesh in world space with each key's motion (V, 3) as Blender shows it: relative to the key's reference, times
+    the weights of the key's vertex group; 0 for a key that it lacks."""
     world = np.array(obj.matrix_world)
     rest = rest_coordinates(obj)
     motions = np.zeros((len(names), len(rest), 3), np.float32)
@@ -59,17 +60,17 @@ def _part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:
 
 
 def target_mesh(objects: Sequence[bpy.types.Object]) -> TargetMesh:
-    """The objects at rest as one mesh in world space; the first one shows the face."""
+    """The objects at rest as one mesh in world space; the first one shows the face and gives the axes."""
     sizes = [len(obj.data.vertices) for obj in objects]
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    triangles = [triangles_of(obj) + start for obj, start in zip(objects, first, strict=True)]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    triangles = [triangles_of(obj) + start for obj, start in zip(objects, starts, strict=True)]
     axes = np.array(objects[0].matrix_world.to_quaternion().to_matrix())
     owner = np.repeat(np.arange(len(objects)), sizes)
     return TargetMesh(np.concatenate([world_rest(obj) for obj in objects]), np.concatenate(triangles), owner, axes)
 
 
 def rest_coordinates(obj: bpy.types.Object) -> np.ndarray:
-    """(V, 3) the mesh at rest: its reference key if it has one."""
+    """(V, 3) the mesh at rest in the object's space: its reference key if it has one."""
     return neutral_coordinates(obj.data).astype(np.float64)
 
 
@@ -101,7 +102,7 @@ def into_object(obj: bpy.types.Object, motions: np.ndarray) -> np.ndarray:
 
 
 def add_key(obj: bpy.types.Object, name: str, motion: np.ndarray) -> None:
-    """Add a shape key at 0 with motions (V, 3) in the object's axes; an existing key of that name is replaced."""
+    """Add a shape key, value 0, with a motion (V, 3) in the object's axes; an existing key of that name is replaced."""
     block = write_key(obj, name, rest_coordinates(obj) + motion)
     block.relative_key = obj.data.shape_keys.reference_key
 

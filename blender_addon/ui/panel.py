@@ -26,7 +26,7 @@ from ..scene.own_head import list_words
 from ..session import session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_SLIDERS, RARER_OPTIONS, SHAPE_SLIDERS, SKIN_SLIDERS, USES
-from ..shared.options import HAIR_STYLES, sides_of
+from ..shared.options import HAIR_STYLES, named_regions
 from ..text import draw_error, draw_wrapped, time_left
 from ..transfer.sliced import Work, current_work
 from .pictures import photo_icon, photo_is_there, picture_icon, preview_icon
@@ -253,7 +253,7 @@ class SkinPanel(_OfHead, bpy.types.Panel):
         row.operator("likeness.texture_brush", text="", icon="BRUSH_DATA")
         paint = column.operator_menu_enum("likeness.paint_region", "source", text="Paint From", icon="IMAGE_DATA")
         paint.region = wished.texture_region
-        mirrored = dict.fromkeys(sides_of(wished.mirror), "the other side")
+        mirrored = dict.fromkeys(named_regions(wished.mirror), "the other side")
         for region, source in (corrections.painted_regions(collection) | mirrored).items():
             row = column.row(align=True)
             row.label(text=f"{region.capitalize()}: {source}")

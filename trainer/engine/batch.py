@@ -1,5 +1,5 @@
-"""Batches that a training step reads: frozen dataclasses of tensors, one a method (``trainer/methods/*/data.py``),
-concatenated, moved, cut and stored on disk field by field.
+"""Batches that a training step reads: frozen dataclasses of tensors, one per training method
+(``trainer/methods/*/data.py``), concatenated, moved, cut and stored on disk field by field.
 
 A sample of three photos of one person and another of two are a batch of five rows: ``rows`` fields hold five values,
 the ``number`` field holds 0 0 0 1 1, and a ``shared`` one, a template for example, is held once.
@@ -21,9 +21,9 @@ from trainer.engine.contracts import Source
 from trainer.engine.disk_cache import mapped, missing_runs
 
 Role = Literal["rows", "number", "shared", "leading"]
-"""``rows``: a tensor, or a part that is a ``Batch``, with rows of its own; None in all batches or in none. ``number``:
-the number of each row's sample, ascending from 0 in every batch. ``shared``: the same for all rows. ``leading``: as
-``rows``, of the first rows only: batches without it come last."""
+"""``rows``: a tensor or a nested ``Batch``, with rows of its own; None in all batches or in none. ``number``: the
+number of each row's sample, ascending from 0 in every batch. ``shared``: the same for all rows. ``leading``: as
+``rows``, but the last batches, and so the last rows, may lack it."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Coding:
 
     dtype: type[np.integer]
     levels: float = 1.0
-    """Integers per unit."""
+    """Integers per unit; or set ``step``."""
     step: float = 1.0
-    """Units per integer."""
+    """Units per integer; or set ``levels``."""
     offset: Callable[[], np.ndarray] | None = None
-    """Gives the origin of values (..., P, 3): (P or more, 3)."""
+    """Returns origins (P or more, 3), subtracted from values (..., P, 3)."""
     once: bool = False
     """All rows of one sample are equal; only the first is stored."""
 
@@ -73,7 +73,7 @@ class Batch:
     def concatenate(cls, batches: Sequence[Self], device: torch.device | None = None) -> Self:
         """Concatenate batches in order, on ``device`` (None: where they are).
 
-        Raises ``ValueError`` where only some batches have a part.
+        Raises ``ValueError`` where only some batches have a field.
         """
         values = {
             field.name: _concatenated(field.name, _role(field), [getattr(batch, field.name) for batch in batches])
@@ -104,19 +104,19 @@ def _role(field: dataclasses.Field) -> str:
     return field.metadata.get("role", "rows")
 
 
-def _concatenated(name: str, role: str, parts: list[Any]) -> Any:
-    known = [part for part in parts if part is not None]
+def _concatenated(name: str, role: str, values: list[Any]) -> Any:
+    known = [value for value in values if value is not None]
     if role == "shared" or not known:
-        return parts[0]
-    if len(known) < len(parts) and role != "leading":
+        return values[0]
+    if len(known) < len(values) and role != "leading":
         raise ValueError(f"only some of the batches have {name}")
-    if any(part is None for part in parts[: len(known)]):
+    if any(value is None for value in values[: len(known)]):
         raise ValueError(f"batches with {name} come first")
     if isinstance(known[0], Batch):
         return type(known[0]).concatenate(known)
     if role == "number":
-        starts = np.cumsum([0, *(int(part[-1]) + 1 for part in known[:-1])]).tolist()
-        known = [part + start for part, start in zip(known, starts, strict=True)]
+        starts = np.cumsum([0, *(int(value[-1]) + 1 for value in known[:-1])]).tolist()
+        known = [value + start for value, start in zip(known, starts, strict=True)]
     return torch.cat(known)
 
 
@@ -134,26 +134,26 @@ class StoredBatches(Generic[Kind]):
         self, kind: type[Kind], source: Source, count: int, folder: Path, at_once: int = 0, on_device: bool = False
     ) -> None:
         """``kind`` may have fewer fields than the source's batches. ``at_once`` samples are made together; 0: all that
-        are missing. ``on_device``: what is read once stays in the device's memory, and all before it."""
+        are missing. ``on_device``: samples read, and all lower numbers, stay in the device's memory."""
         self._kind, self._source, self._count, self._folder, self._at_once = kind, source, count, folder, at_once
         self._arrays: dict[str, np.ndarray] = {}
         self._resident: dict[str, tuple[Tensor, int]] | None = {} if on_device else None
 
     def batch(self, indices: range, device: torch.device) -> Kind:
         """Return samples ``indices``, modulo the count."""
-        rows = np.array([index % self._count for index in indices])
-        self.make(rows, device)
-        return self.read(rows, device)
+        samples = np.array([index % self._count for index in indices])
+        self.make(samples, device)
+        return self.read(samples, device)
 
-    def make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Make and store those of ``rows`` (N,) that are missing."""
-        for run in missing_runs(self.written, rows, self._at_once or len(rows)):
+    def make(self, samples: np.ndarray, device: torch.device) -> None:
+        """Make and store those of ``samples`` (N,) that are missing."""
+        for run in missing_runs(self.written, samples, self._at_once or len(samples)):
             self._write(self._kind, self._source.batch(range(int(run[0]), int(run[-1]) + 1), device), "", run)
             self.written[run] = 1  # only now are all of its files complete
 
-    def read(self, rows: np.ndarray, device: torch.device) -> Kind:
-        """Return the stored samples ``rows`` (N,)."""
-        return self._read(self._kind, "", rows, device, 1)
+    def read(self, samples: np.ndarray, device: torch.device) -> Kind:
+        """Return the stored ``samples`` (N,)."""
+        return self._read(self._kind, "", samples, device, 1)
 
     @functools.cached_property
     def written(self) -> np.ndarray:
@@ -182,21 +182,21 @@ class StoredBatches(Generic[Kind]):
             self._arrays[name] = mapped(self._folder / f"{name}.npy", shape, like.dtype)
         return self._arrays[name]
 
-    def _read(self, kind: type[Batch], prefix: str, rows: np.ndarray, device: torch.device, each: int) -> Any:
-        """Read a batch; ``each`` rows per sample, corrected by the first field that is stored row by row."""
+    def _read(self, kind: type[Batch], prefix: str, samples: np.ndarray, device: torch.device, each: int) -> Any:
+        """Read a batch. ``each``: rows per sample; fields stored row by row set it for later fields."""
         values: dict[str, Any] = {}
         for field in dataclasses.fields(kind):
             name, role, coding = prefix + field.name, _role(field), field.metadata.get("coding")
-            if (part := _part_kind(kind, field.name)) is not None:
-                values[field.name] = self._read(part, f"{name}.", rows, device, each)
+            if (nested := _nested_kind(kind, field.name)) is not None:
+                values[field.name] = self._read(nested, f"{name}.", samples, device, each)
             elif role == "number":
-                values[field.name] = torch.arange(len(rows), device=device).repeat_interleave(each)
+                values[field.name] = torch.arange(len(samples), device=device).repeat_interleave(each)
             elif (array := self._stored(name)) is None:
                 values[field.name] = None
             elif role == "shared":
                 values[field.name] = torch.from_numpy(array[:]).to(device)
             else:
-                stored = self._on_device(name, array, rows, device).flatten(0, 1)
+                stored = self._read_field(name, array, samples, device).flatten(0, 1)
                 value = coding.decode(stored) if coding else stored
                 if coding and coding.once:
                     value = value.repeat_interleave(each, 0)
@@ -205,18 +205,17 @@ class StoredBatches(Generic[Kind]):
                 values[field.name] = value
         return kind(**values) if any(value is not None for value in values.values()) else None
 
-    def _on_device(self, name: str, array: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+    def _read_field(self, name: str, array: np.ndarray, samples: np.ndarray, device: torch.device) -> Tensor:
+        """(N, rows per sample, ...) values of a field as ``array`` (count, rows per sample, ...) stores them."""
         if self._resident is None:
-            return torch.from_numpy(array[rows]).to(device)
-        kept, copied = self._resident.get(name) or (
-            torch.from_numpy(array[:0]).new_empty(array.shape, device=device),
-            0,
-        )
-        count = max(copied, int(rows.max()) + 1)
-        for part in np.array_split(np.arange(copied, count), -(-(count - copied) // 1024) or 1):
-            kept[torch.from_numpy(part).to(device)] = torch.from_numpy(array[part]).to(device)
+            return torch.from_numpy(array[samples]).to(device)
+        new = torch.from_numpy(array[:0]).new_empty
+        kept, copied = self._resident.get(name) or (new(array.shape, device=device), 0)
+        count = max(copied, int(samples.max()) + 1)
+        for chunk in np.array_split(np.arange(copied, count), -(-(count - copied) // 1024) or 1):
+            kept[torch.from_numpy(chunk).to(device)] = torch.from_numpy(array[chunk]).to(device)
         self._resident[name] = kept, count
-        return kept[torch.from_numpy(rows).to(device)]
+        return kept[torch.from_numpy(samples).to(device)]
 
     def _stored(self, name: str) -> np.ndarray | None:
         """A field's file, which another process may have made; None where samples are without it."""
@@ -227,7 +226,7 @@ class StoredBatches(Generic[Kind]):
 
 
 @functools.cache
-def _part_kind(kind: type[Batch], name: str) -> type[Batch] | None:
+def _nested_kind(kind: type[Batch], name: str) -> type[Batch] | None:
     """The class of a field that is a batch itself, or None."""
     hint = typing.get_type_hints(kind)[name]
     kinds = [one for one in (hint, *typing.get_args(hint)) if isinstance(one, type) and issubclass(one, Batch)]

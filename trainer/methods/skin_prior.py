@@ -33,11 +33,11 @@ from trainer.engine.disk_cache import shared_folder
 from trainer.methods.graph_face.albedo import head_people, true_albedo
 
 _PEOPLE, _MODES = 400, 16
-"""Synthetic people; principal directions (``run`` prints how much of the variance they hold)."""
+"""Numbers of synthetic people, and of principal directions (``run`` prints their share of the variance)."""
 _MAP_SIDE = 256
-"""Texels of a skin map: about 2 mm each; finer is detail of the photos. MakeHuman's map holds the whole body, so four
-times the side has as many on the head."""
-_LENGTH = 0.004
+"""Texels a side of a skin map, about 2 mm each; what is finer, the photos show. MakeHuman's maps hold the whole body
+and are reduced to four times this side, for as many texels on the head."""
+_SMOOTHING = 0.004
 """Metres over which samples are smoothed, the scale at which the texture's solve takes values from the prior."""
 _NO_SKIN = ("scalp", "mouth_interior", "eye_sockets", "brows")
 
@@ -78,19 +78,19 @@ def principal_skins(skins: np.ndarray, shares: np.ndarray, modes: int) -> tuple[
 
 def usual_bust(skins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each vertex of the bust a line through the skins: log(bust / cheek) = slope * the cheek's log brightness +
-    offset, the same on both sides.
+    offset, the same on left and right.
 
-    skins : (N, C + B, 3) as of ``makehuman_skins``. Returns slope and offset as (2, B, 3), and (3,) by how much the
-    whole bust of one skin differs from that, a standard deviation.
+    skins : (N, C + B, 3) as of ``makehuman_skins``. Returns slope and offset as (2, B, 3), and (3,) the
+    standard deviation, over skins, of the bust's mean difference from the line.
     """
     template, points = load_template(), load_bust().vertices
-    other = ((points - points[:, None] * np.float32([-1, 1, 1])) ** 2).sum(2).argmin(1)
+    mirrored = ((points - points[:, None] * np.float32([-1, 1, 1])) ** 2).sum(2).argmin(1)
     cheek = np.median(skins[:, bare_cheeks(template)], axis=1)  # (N, 3)
     ratios = skins[:, template.head.vertex_stop :] - cheek[:, None]
-    ratios = 0.5 * (ratios + ratios[:, other])
+    ratios = 0.5 * (ratios + ratios[:, mirrored])
     line, *_ = np.linalg.lstsq(design := np.vander(cheek.mean(1), 2), ratios.reshape(len(skins), -1), rcond=None)
-    left = (ratios - (design @ line).reshape(ratios.shape)).mean(1)  # (N, 3)
-    return line.reshape(2, *points.shape), np.sqrt((left**2).sum(0) / (len(skins) - 2))
+    off = (ratios - (design @ line).reshape(ratios.shape)).mean(1)  # (N, 3)
+    return line.reshape(2, *points.shape), np.sqrt((off**2).sum(0) / (len(skins) - 2))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,22 +104,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the prior."""
     template = load_template()
     surface = head_surface(template)
-    whole = np.stack(list(makehuman_skins()))  # with the bust
-    sources = [whole[:, : surface.count], list(synthetic_skins(arguments.people))]
+    with_bust = np.stack(list(makehuman_skins()))
+    sources = [with_bust[:, : surface.count], list(synthetic_skins(arguments.people))]
     cage = template.vertices[: surface.count].astype(np.float64)
     operators = surface_operators(cage, surface.cage_triangles)
     regions = {name: region[: surface.count] for name, region in surface.regions.items()}
 
     def smooth(logs: np.ndarray, left_out: tuple[str, ...]) -> np.ndarray:
-        other = np.maximum.reduce([regions[name] for name in left_out])
-        skin = 1.0 - smoothstep(0.05, 0.4, other)
-        return smooth_field(operators, 0.5 * (logs + logs[surface.mirror]), skin, _LENGTH, None, 1e-6)
+        excluded = np.maximum.reduce([regions[name] for name in left_out])
+        skin = 1.0 - smoothstep(0.05, 0.4, excluded)
+        return smooth_field(operators, 0.5 * (logs + logs[surface.mirror]), skin, _SMOOTHING, None, 1e-6)
 
     no_skin = (_NO_SKIN, (*_NO_SKIN, "neck"))  # synthetic people's necks are painted alike
     skins = np.stack([smooth(logs, names) for source, names in zip(sources, no_skin, strict=True) for logs in source])
     shares = np.concatenate([np.full(len(source), 1.0 / (len(sources) * len(source))) for source in sources])
     mean, modes = principal_skins(skins, shares, arguments.modes)
-    arrays = dict(zip(("mean", "modes", "bust", "bust_deviation"), (mean, modes, *usual_bust(whole)), strict=True))
+    arrays = dict(zip(("mean", "modes", "bust", "bust_deviation"), (mean, modes, *usual_bust(with_bust)), strict=True))
     write_arrays(arguments.out, {name: array.astype(np.float16) for name, array in arrays.items()})
     variance = ((skins - mean) ** 2).mean((1, 2)) @ shares
     print(f"{len(skins)} skins, {len(modes)} directions hold {(modes**2).mean((1, 2)).sum() / variance:.3f}")

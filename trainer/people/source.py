@@ -40,16 +40,14 @@ class PeopleBatch(Batch):
     Attributes
     ----------
     images : (N, 3, S, S) float32 in [0, 1], sRGB. labels : (N, S, S) uint8 of ``FaceClass``. Beyond the end of the
-    photo
-        both repeat its edge.
-    photos : pictures of each person. person : (N,) int64 the person's number. inside : (N, S, S) bool, within the
-        photo.
+        photo both repeat its edge.
+    photos : pictures per person. person : (N,) int64 the person's number. inside : (N, S, S) bool, within the photo.
     intrinsics : (N, 3, 3) K in pixels. camera_from_head : (N, 4, 4).
     light : (N, 9, 3) coefficients of the shading in the head frame, in the form of
         ``backend.rendering.spherical_harmonics``: all light in bands 0-2, without shadows and highlights, with the
         picture's exposure before the camera's tone curve.
     expression : (N, 52) weights in the order of ``ARKIT_NAMES``, eyeLook included.
-    vertices : (N, V, 3) the template's vertices in this picture. neutral : (N, V, 3) without expression.
+    vertices : (N, V, 3) template vertices with expression, head frame. neutral : (N, V, 3) without expression.
     landmarks478 : (N, 478, 2) in pixels. visible478 : (N, 478) bool.
     depth : (N, S, S) distance along the camera's axis to head, eyes and teeth in metres, ignoring occluders; 0
         elsewhere. albedo : (N, 3, S, S) linear, of everything visible except the background. Each is None where the
@@ -74,7 +72,7 @@ class PeopleBatch(Batch):
 
     @property
     def cameras(self) -> PerspectiveCameras:
-        """Of the pictures."""
+        """The pictures' cameras."""
         return PerspectiveCameras(self.intrinsics, self.camera_from_head)
 
     def grouped(self, values: Tensor) -> Tensor:
@@ -150,8 +148,7 @@ class PeopleConfig(SourceConfig):
     """The pictures of a person are successive frames of one take, instead of photos from different days."""
     framing: Literal["head", "face", "roomy"] = "head"
     """``head``: the parsing net's crop; ``face``: the crop of LAP's nets; ``roomy``: the face with enough margin to
-    move
-    and rotate the landmark net's windows."""
+    move and rotate the landmark net's windows."""
     depth: bool = False
     """Whether to make the depth of the bare head."""
     albedo: bool = False
@@ -159,7 +156,7 @@ class PeopleConfig(SourceConfig):
     film: bool = True
     """Simulate a camera: blur, exposure, noise, tone curve, JPEG. Without it pictures are clean."""
     carried: bool = False
-    """Transfer expressions to each face, with jaws that rotate and lids that slide (``CarriedExpressions``)."""
+    """Adapt expressions to each face (``CarriedExpressions``), instead of adding keys unchanged."""
     supersampling: float = 0.0
     """Samples per pixel each way, 1 to 2; 0: 2 below 96 px, else 1.5."""
 
@@ -181,14 +178,14 @@ class People:
         self.config = config
         template = load_template()
         self._wardrobe = Wardrobe(template)
-        self.casting = PeopleSampler(config.seed, len(template.identity_modes))
+        self.sampler = PeopleSampler(config.seed, len(template.identity_modes))
         self._tools: dict[torch.device, tuple[Stage, Renderer]] = {}
 
     def shots(self, index: int) -> list[Shot]:
         """Draw the parameters of all pictures of person ``index``."""
         if self.config.clips:
-            return self.casting.clip(index, self.config.photos)
-        return self.casting.photos(index, self.config.photos)
+            return self.sampler.clip(index, self.config.photos)
+        return self.sampler.photos(index, self.config.photos)
 
     def batch(self, indices: range, device: torch.device) -> PeopleBatch:
         """Return people number ``indices``."""
@@ -197,7 +194,7 @@ class People:
         workers = torch.get_num_threads() if device.type == "cpu" else 1
         people = max(1, min(pictures // self.config.photos, -(-len(indices) // workers)))
         chunks = [indices[k : k + people] for k in range(0, len(indices), people)]
-        self._tools_on(device)
+        self._tools_on(device)  # before the threads
 
         def render(chunk: range) -> PeopleBatch:
             shots = [(index, shot) for index in chunk for shot in self.shots(index)]

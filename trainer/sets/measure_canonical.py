@@ -1,8 +1,8 @@
 """LAP's tables on prepared sets: ``depth_errors`` (BFM), ``keypoint_depths`` (3DFAW), ``render_scores`` (CelebAMask).
 
-``tables.py`` calls the three, each a ``Measure`` as it says there: (model's folder, set, most entries, sheet's rows) ->
-row -> figure -> a value per entry. LAP makes one canonical face of all photos (aggregated) and then adapts it to each
-(personalised).
+``tables.py`` calls the three, each a ``Measure`` of that module: (model's folder, set, greatest number of entries, rows
+of a sheet to add to) -> {row: {figure: a value per entry}}. LAP makes one canonical face of all photos
+(aggregated) and then adapts it to each (personalised).
 """
 
 from collections.abc import Mapping
@@ -34,14 +34,14 @@ _FRONTAL_DEGREES = 15.0
 """3DFAW: faces within this yaw of their own keypoints count as frontal; the paper gives no figure."""
 _RIGHT_EYE, _LEFT_EYE = 36, 45
 """Outer corners of the eyes, of iBUG's 66."""
-_EMBEDDED = 256
-"""Side in pixels of pictures that are given to the recogniser."""
+_EMBEDDED_SIDE = 256
+"""Side in pixels of pictures for face embeddings."""
 
 
 @dataclass(frozen=True)
 class LapResult:
-    """LAP's result for one picture, personalised: its maps, light and view, and the surface in the picture's view;
-    ``aggregated`` is that of the aggregated face."""
+    """LAP's result for one picture: the personalised face's canonical maps, light and view, and its surface in the
+    picture's view; ``aggregated`` is the surface of the aggregated face in that view."""
 
     face: CanonicalMaps
     scene: Scene
@@ -58,13 +58,13 @@ class LapReader:
 
     @torch.no_grad()
     def __call__(self, picture: np.ndarray) -> LapResult:
-        """picture : (H, H, 3) uint8, any size."""
+        """Run LAP on one picture (H, H, 3) uint8 of any size."""
         image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
         small = resized(image, self.size) * 2 - 1
-        face, scene = self.network(small, torch.zeros(1, dtype=torch.int64))
-        single = self.network.personalize(small, face)
-        surfaces = (view_of(maps, scene.view, self.network.config) for maps in (single, face))
-        return LapResult(single, scene, *surfaces)
+        aggregated, scene = self.network(small, torch.zeros(1, dtype=torch.int64))
+        personal = self.network.personalize(small, aggregated)
+        surfaces = (view_of(maps, scene.view, self.network.config) for maps in (personal, aggregated))
+        return LapResult(personal, scene, *surfaces)
 
 
 def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
@@ -127,6 +127,7 @@ def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list)
 
 
 def _depth_errors(depth: Tensor, truth: Tensor, known: Tensor) -> tuple[float, float, float]:
+    """SIDE times 100, MAD as Unsup3D's code has it and exact, of depths (1, S, S) where ``known`` (1, S, S) bool."""
     camera = CanonicalCamera(tuple(truth.shape[-2:]))
     maps = [torch.where(one > 0, one, 1.0) for one in (depth, truth)]
     mad = (mad_per_photo(*(normals_from_depth(one, camera, guard) for one in maps), known) for guard in (1e-7, 0.0))
@@ -134,16 +135,16 @@ def _depth_errors(depth: Tensor, truth: Tensor, known: Tensor) -> tuple[float, f
 
 
 def _reduced_depth(depth: np.ndarray, size: int) -> Tensor:
-    """(1, S, S) depth, 0 where a part of the pixel is unknown."""
+    """(1, S, S) of a depth (H, W), S = ``size``; 0 where any of the pixel is unknown."""
     whole = torch.from_numpy(depth)[None, None]
     share = resized((whole > 0).float(), size)
     return torch.where(share > 0.999, resized(whole, size), 0.0)[:, 0]
 
 
 def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """Depths at 3DFAW's keypoints of frontal faces, each relative to its mean, ours in LAP's unit (faces fill its
-    picture alike), true ones per width of the eyes: (faces, 66) each; NaN rows for faces
-    that are not found or not frontal."""
+    """Depths (faces, 66) at 3DFAW's keypoints of frontal faces, relative to each face's mean: ours in LAP's unit (all
+    faces fill its picture alike), true ones as a share of the eyes' distance (outer corners); NaN rows for faces that
+    are not found or not frontal."""
     reader = LapReader(folder)
     ours, true = [], []
     for number, sample in enumerate(data.samples(most)):
@@ -187,35 +188,35 @@ def correlation_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def render_scores(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """The picture covered by our render of it: cosine of face embeddings with the picture itself (dlib's, where the
-    paper has ArcFace's; empty without the package ``face_recognition``), and SSIM inside the face. Beside it the same
-    of the set's mean picture, which knows nobody."""
+    """Each picture with our render of its face over it, against the picture itself: cosine of their face embeddings
+    (dlib's, where the paper has ArcFace's; NaN without the package ``face_recognition``), and SSIM inside the face. A
+    second row has the set's mean picture in place of the render."""
     reader = LapReader(folder)
-    total, count = np.zeros((_EMBEDDED, _EMBEDDED, 3)), 0
+    total, count = np.zeros((_EMBEDDED_SIDE, _EMBEDDED_SIDE, 3)), 0
     for sample in data.samples(most):
         window = face_window(sample["picture"])
         if window is not None:
-            total, count = total + window.cut(sample["picture"], _EMBEDDED), count + 1
+            total, count = total + window.cut(sample["picture"], _EMBEDDED_SIDE), count + 1
     mean = (total / max(count, 1)).astype(np.uint8)
     rows: dict[str, list[tuple[float, float]]] = {OURS: [], "mean picture": []}
     for sample in data.samples(most):
         window = face_window(sample["picture"])
         if window is None:
-            for errors in rows.values():
-                errors.append((np.nan, np.nan))
+            for scores in rows.values():
+                scores.append((np.nan, np.nan))
             continue
-        crop = window.cut(sample["picture"], _EMBEDDED)
-        labels = torch.from_numpy(window.cut(sample["labels"], _EMBEDDED).astype(np.int64))
+        crop = window.cut(sample["picture"], _EMBEDDED_SIDE)
+        labels = torch.from_numpy(window.cut(sample["labels"], _EMBEDDED_SIDE).astype(np.int64))
         result = reader(crop)
         with torch.no_grad():
-            drawn = render_face(result.face, result.scene, reader.network.config)
-        large = functional.interpolate(drawn.image / 2 + 0.5, (_EMBEDDED, _EMBEDDED), mode="bilinear")
+            render = render_face(result.face, result.scene, reader.network.config)
+        large = functional.interpolate(render.image / 2 + 0.5, (_EMBEDDED_SIDE, _EMBEDDED_SIDE), mode="bilinear")
         large = (large[0].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
-        mask = cv2.resize(drawn.mask[0].float().numpy(), (_EMBEDDED, _EMBEDDED)) > 0.5
+        mask = cv2.resize(render.mask[0].float().numpy(), (_EMBEDDED_SIDE, _EMBEDDED_SIDE)) > 0.5
         mask &= class_mask(labels, FACE_CLASSES).numpy()
-        for errors, picture in zip(rows.values(), (large, mean), strict=True):
+        for scores, picture in zip(rows.values(), (large, mean), strict=True):
             covered = np.where(mask[..., None], picture, crop)
-            errors.append((_cosine(covered, crop), ssim(covered, crop, mask) if mask.any() else np.nan))
+            scores.append((_cosine(covered, crop), ssim(covered, crop, mask) if mask.any() else np.nan))
         if len(rows[OURS]) <= SHOWN:
             sheet.append([tile(crop), tile(np.where(mask[..., None], large, crop)), NO_TRUTH])
     return {name: dict(zip(("cosine", "ssim"), np.array(one).T, strict=True)) for name, one in rows.items()}

@@ -24,6 +24,7 @@ from backend.rendering.interpolate import sample_points
 from protocol.similarity import fit_similarity
 
 ROUNDS = 4
+"""Rounds of ``place_landmarks``, and of robust weights in ``align``."""
 _ROBUST_SHARE = 0.02
 """Scale of the robust loss, as a share of the square's side: landmarks of moving lips and brows count less."""
 _FLATTEST = 0.2
@@ -31,35 +32,36 @@ _FLATTEST = 0.2
 
 
 def place_landmarks(
-    face: CanonicalFace, squares: Sequence[np.ndarray], depth_range: tuple[float, float]
+    face: CanonicalFace, landmarks: Sequence[np.ndarray], depth_range: tuple[float, float]
 ) -> CanonicalFace:
     """Add landmarks to the face, and alignments to its photos.
 
     Two steps alternate, ``ROUNDS`` times. Each photo's landmarks are projected through its view onto the surface and
     averaged over the photos. Then each photo's scale, offset and tilt are solved, so that these landmarks, projected
-    into its view, fall onto its own.
+    into its view, fall onto its detected ones.
 
     Parameters
     ----------
-    squares : per photo (468, 2) landmarks in its square, 0 to 1 from edge to edge.
-    depth_range : range of depths in a view.
+    landmarks : per photo (468, 2), detected, in its square, 0 to 1 from edge to edge.
+    depth_range : least and greatest depth in a view.
     """
     size = len(face.depth)
-    landmarks = [square * size for square in squares]
+    pixels = [one * size for one in landmarks]
     surface, cosine = _surfaces(face, depth_range)
     photos = list(face.photos)
-    for turn in range(ROUNDS):
-        placed, weights = _placed(face, surface, cosine, landmarks, [photo.alignment for photo in photos])
-        if turn == ROUNDS - 1:
+    for number in range(ROUNDS):
+        placed, weights = _placed(face, surface, cosine, pixels, [photo.alignment for photo in photos])
+        if number == ROUNDS - 1:
             break
-        for number, photo in enumerate(photos):
+        for index, photo in enumerate(photos):
             view_pixels = face.camera.project(torch.from_numpy(photo.moved(placed))).numpy()[:, :2]
-            photos[number] = replace(photo, alignment=align(view_pixels, landmarks[number], weights, size))
+            photos[index] = replace(photo, alignment=align(view_pixels, pixels[index], weights, size))
     return replace(face, photos=tuple(photos), landmarks=placed, landmark_weights=weights)
 
 
 def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int) -> PhotoAlignment:
-    """The alignment that brings points (M, 2) of a view nearest to those in the square (M, 2), robustly.
+    """The alignment that brings points (M, 2) of a view nearest to those in the square (M, 2), robustly; both in pixels
+    of pictures of ``size`` pixels a side.
 
     Weighted least squares over similarities of the plane (Umeyama 1991), with weights (M,). With fewer than eight
     points of positive weight it is the identity.
@@ -77,7 +79,7 @@ def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int) 
 
 
 def _surfaces(face: CanonicalFace, depth_range: tuple[float, float]) -> tuple[depth_surface.ViewedSurface, Tensor]:
-    """The face in all photos' views, and (S, S) canonical cosines to each photo's line of sight (N, 1, S, S)."""
+    """The face in all photos' views, and (N, 1, S, S) cosines of canonical normals to each photo's line of sight."""
     rotation = torch.from_numpy(np.stack([photo.rotation for photo in face.photos]))
     translation = torch.from_numpy(np.stack([photo.translation for photo in face.photos]))
     depth = torch.from_numpy(face.depth).expand(len(face.photos), -1, -1)
@@ -90,21 +92,22 @@ def _placed(
     face: CanonicalFace,
     surface: depth_surface.ViewedSurface,
     cosine: Tensor,
-    found: Sequence[np.ndarray],
+    pixels: Sequence[np.ndarray],
     alignments: Sequence[PhotoAlignment],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(468, 3) landmarks on the canonical surface, and (468,) weights in [0, 1]: the best over the photos."""
+    """(468, 3) landmarks on the canonical surface, averaged over the photos, and (468,) weights in [0, 1], the
+    largest over the photos. cosine : as of ``_surfaces``. pixels : per photo (468, 2) landmarks in its square."""
     size = len(face.depth)
-    pixels = np.stack([one.to_view(points, size) for one, points in zip(alignments, found, strict=True)])
-    grid = torch.from_numpy(pixels * 2 / size - 1)  # (N, 468, 2)
+    in_view = np.stack([one.to_view(points, size) for one, points in zip(alignments, pixels, strict=True)])
+    grid = torch.from_numpy(in_view * 2 / size - 1)  # (N, 468, 2)
     canonical = sample_points(surface.grid.permute(0, 3, 1, 2), grid, "zeros")
     whole = sample_points(surface.mask[:, None].double(), grid, "zeros")[..., 0] > 0.99
     facing = sample_points(cosine, canonical, "zeros")[..., 0]  # (N, 468)
     weight = ((facing - _FLATTEST) / (0.8 - _FLATTEST)).clamp(0, 1) * whole
     total = weight.sum(0)
-    landmarks = (weight[..., None] * canonical).sum(0) / total.clamp(min=1e-9)[:, None]  # (468, 2)
+    places = (weight[..., None] * canonical).sum(0) / total.clamp(min=1e-9)[:, None]  # (468, 2) in [-1, 1]
     points = depth_surface.points_from_depth(torch.from_numpy(face.depth)[None], face.camera).permute(0, 3, 1, 2)
-    on_surface = sample_points(points, landmarks[None])[0]
+    on_surface = sample_points(points, places[None])[0]
     return on_surface.numpy(), weight.amax(0).numpy()
 
 
@@ -112,8 +115,7 @@ STAGE = "canonical"
 _LEAST_COSINE = 0.15
 """Least cosine at which a photo's view of a canonical pixel counts."""
 _SEEN_TOLERANCE = 0.006
-"""Depth tolerance in metres: a canonical pixel this far behind the surface that a view shows still counts as visible.
-"""
+"""Metres that a canonical pixel may lie behind the surface that a view shows and still count as visible."""
 
 
 class LapModel(LoadedNetwork[LapNet]):
@@ -141,7 +143,7 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     windows = [upright_square(face.landmarks) for face in faces]
     pictures = _pictures(faces, windows, config.size, model.device)
     codes = network.encode(pictures)
-    together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
+    together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)  # all photos show person 0
     shared, scene = network.aggregate(codes, together), network.scene(pictures, codes)
     progress(STAGE, 0.4)
     colour = torch.tensor([not face.monochrome for face in faces], device=model.device)
@@ -149,12 +151,12 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
         in_colour = codes.of(colour)
         shared = replace(shared, albedo=network.aggregate(in_colour, together[colour]).albedo)
     sigma = network.confidence(pictures)[0][:, 0].float()  # (N, S, S)
-    single = network.personalize(pictures, shared.of(together))
+    personal = network.personalize(pictures, shared.of(together))
     progress(STAGE, 0.8)
     confidence = _confidence(shared, scene.view, sigma, config)
     views = zip(*map(float64_array, (scene.view.rotation, scene.view.translation)), strict=True)
     lights = zip(*map(float64_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)), strict=True)
-    surfaces = zip(float64_array(single.depth), _unit(single.albedo), strict=True)
+    surfaces = zip(float64_array(personal.depth), _unit(personal.albedo), strict=True)
     photos = tuple(
         CanonicalPhoto(face.name, window, PhotoAlignment(), *view, float(ambient), float(diffuse), direction, *surface)
         for face, window, view, (ambient, diffuse, direction), surface in zip(
@@ -172,8 +174,8 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
         photos=photos,
         version=model.version,
     )
-    squares = [window.from_picture(face.landmarks[:468, :2], 1.0) for face, window in zip(faces, windows, strict=True)]
-    result = place_landmarks(result, squares, config.view_depth_range)
+    marks = [window.from_picture(face.landmarks[:468, :2], 1.0) for face, window in zip(faces, windows, strict=True)]
+    result = place_landmarks(result, marks, config.view_depth_range)
     progress(STAGE, 1.0)
     return result
 

@@ -22,7 +22,7 @@ from backend.photos import meshes
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoSource, PhotoVerdict, Scan
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections
-from backend.photos.meshes import read_mesh, with_drawn_meshes
+from backend.photos.meshes import read_mesh, split_mesh_from_photos
 
 
 def person() -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +43,7 @@ def test_models_that_guess_the_shape_rest_where_a_mesh_gives_it() -> None:
 def test_a_head_lies_on_its_mesh_in_another_unit_and_turn(tmp_path: Path) -> None:
     (vertices, triangles), turn = person(), Rotation.from_euler("x", 90, degrees=True).as_matrix()  # z is up
     trimesh.Trimesh(1000.0 * vertices @ turn.T, triangles, process=False).export(tmp_path / "millimetres.obj")
-    scan, drawn, others = with_drawn_meshes([PhotoSource.from_path(tmp_path / "millimetres.obj")])
+    scan, drawn, others = split_mesh_from_photos([PhotoSource.from_path(tmp_path / "millimetres.obj")])
     assert scan is not None and not others and [one.name.split()[1] for one in drawn] == ["front", "left", "right"]
     assert np.ptp(scan.mesh.vertices[:, 1]) == pytest.approx(np.ptp(vertices[np.unique(triangles), 1]), rel=1e-5)
     seen = collect(drawn)
@@ -66,11 +66,11 @@ def test_what_is_no_head_is_refused_in_one_sentence(tmp_path: Path) -> None:
     trimesh.creation.box().export(tmp_path / "box.obj")
     for name in ("broken.glb", "empty.ply", "ball.ply", "not there.obj"):
         with pytest.raises(LikenessError) as refused:
-            with_drawn_meshes([PhotoSource.from_path(tmp_path / name)])
+            split_mesh_from_photos([PhotoSource.from_path(tmp_path / name)])
         assert name in str(refused.value)
     both = [PhotoSource.from_path(tmp_path / name) for name in ("ball.ply", "box.obj")]
     with pytest.raises(LikenessError, match="Give one mesh"):
-        with_drawn_meshes(both)
+        split_mesh_from_photos(both)
 
 
 def test_a_hostile_mesh_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_a_mesh_beside_photos_gives_the_shape_and_they_the_skin(monkeypatch: pyt
     stated = tuple(PhotoCorrections(name, points=(CorrectedPoint(7, 4.0, 5.0),)) for name in names)
     options, uses = pipeline.ReconstructOptions(corrections=stated), []
     for mesh, others in ((replace(scan, painted=True), []), (scan, []), (scan, [photo])):  # clay: one
-        monkeypatch.setattr(pipeline, "with_drawn_meshes", lambda *_, found=(mesh, views, others): found)
+        monkeypatch.setattr(pipeline, "split_mesh_from_photos", lambda *_, found=(mesh, views, others): found)
         found = pipeline.read_photos((), options, pipeline.Watch())
         uses.append([face.use for face in found.faces])
     assert uses == [["both"] * 2, ["both", "shape"], ["shape", "shape", "both"]]

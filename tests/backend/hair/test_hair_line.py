@@ -9,7 +9,7 @@ from made_hair import camera
 from plain_photo import plain_photo
 
 from backend.exchange.face_asset import AssetPhoto
-from backend.exchange.preview import with_shown_points
+from backend.exchange.preview import with_head_points
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import FIRST_HAIR, HAIR_DEGREES, LANDMARKS, Template, ear_vertices
 from backend.hair.groom import load_grooms
@@ -71,11 +71,11 @@ def test_without_points_and_with_points_beside_the_head_nothing_changes(template
         assert line is None and told[0] is faces[0]
 
 
-def shown(template: Template, yaw: float, style: dict[str, float] | None, looked: bool = True) -> np.ndarray:
+def shown(template: Template, yaw: float, style: dict[str, float] | None, examined: bool = True) -> np.ndarray:
     photo = fitted_photo(template, yaw)
     asset = AssetPhoto(photo.name, photo.camera, photo.expression, 1.0, 0.02)
     faces = (replace(face(yaw, FaceClass.SKIN), crop_scale=0.5, crop_offset=(30.0, 40.0)),)
-    (told,) = with_shown_points((asset,), (photo,), faces, template, style, looked)
+    (told,) = with_head_points((asset,), (photo,), faces, template, style, examined)
     return told.head_points
 
 
@@ -92,4 +92,4 @@ def test_points_are_shown_in_the_files_pixels_where_they_can_be_seen(template: T
 def test_where_there_is_no_hair_there_is_no_line_and_where_nobody_looked_nobody_knows(template: Template) -> None:
     hair = slice(FIRST_HAIR - LANDMARKS, None)
     assert (shown(template, 0.0, None)[hair, 2] == 0).all()
-    assert (shown(template, 0.0, None, looked=False)[hair, 2] == -1).all()
+    assert (shown(template, 0.0, None, examined=False)[hair, 2] == -1).all()

@@ -36,7 +36,7 @@ def test_neutral_people_are_neutral_and_photos_are_of_one_person() -> None:
 
 def test_clips_spread_their_frames_over_their_span() -> None:
     actors = data.Actors(data.FacePeopleConfig(**SMALL, seed=2, photos=3, clips=True, span=30))
-    frames, shots = actors.casting.clip(0, 30), actors.shots(0)
+    frames, shots = actors.sampler.clip(0, 30), actors.shots(0)
     for shot, number in zip(shots, (0, 14, 29), strict=True):
         assert shot.view.yaw == frames[number].view.yaw
         np.testing.assert_array_equal(shot.light.directions, frames[0].light.directions)

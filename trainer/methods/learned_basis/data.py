@@ -124,10 +124,10 @@ class Actors(People):
         """See ``People``."""
         wanted = self.wanted
         if wanted.clips:
-            frames = self.casting.clip(index, wanted.span)
+            frames = self.sampler.clip(index, wanted.span)
             shots = [frames[round(k)] for k in np.linspace(0, wanted.span - 1, wanted.photos)]
         else:
-            shots = self.casting.photos(index, wanted.photos)
+            shots = self.sampler.photos(index, wanted.photos)
         if wanted.neutral:
             shots = [
                 replace(s, expression=replace(s.expression, weights=np.zeros_like(s.expression.weights))) for s in shots

@@ -173,7 +173,7 @@ class SameFaces(Actors):
     def shots(self, index: int) -> list[Shot]:
         """See ``Actors``; expression n is taken from the first photo of another person n, for everybody alike."""
         shots = super().shots(index)
-        like = [self.casting.photos(10_000_000 + number, 1)[0].expression for number in range(len(shots))]
+        like = [self.sampler.photos(10_000_000 + number, 1)[0].expression for number in range(len(shots))]
         return [replace(shot, expression=expression) for shot, expression in zip(shots, like, strict=True)]
 
 
