@@ -139,7 +139,8 @@ def _told(groom: Groom, kind: HairKind | None) -> float:
     loose = groom.kind["tied"] == "no"
     unseen = ("length", "sides")[: 1 + loose] if groom.kind["sides"] == "behind_ears" else ()
     fields = [field for field in groom.kind if field in kind.odds and field not in unseen]
-    own = groom.kind if loose or "curl" not in fields else {**groom.kind, "curl": kind.value("curl")}
+    pulled = max(("straight", "wavy"), key=lambda curl: kind.probability("curl", curl)) if "curl" in fields else ""
+    own = groom.kind if loose else {**groom.kind, "curl": pulled}  # what is pulled to a tie shows no curls
     odds = [_probability(kind, field, own[field], *(() if loose else ("up",))) for field in fields]
     even = [1 / len(FIELDS[field]) for field in fields]
     worth = [_CURL_WORTH if field == "curl" else 1.0 for field in fields]
@@ -362,11 +363,11 @@ def _outline_rows(head: GroomHead, views: Sequence[_Small], judged: _Judged) -> 
     """Jacobian (N, D) and residuals (N,) of the outlines in each view, in deviations."""
     fit, combed, moves = judged.fit, judged.combed, []
     for name in ("lengths", "shells"):
-        if name == "lengths" and combed.tie is not None:  # what is tied ends at its tie
-            moves.append(np.zeros_like(combed.points))
-            continue
-        more = comb(fit.groom, head, **{**fit.fitted, name: getattr(fit, name) * np.exp(_STEP)}, share=_FEWER).points
-        moves.append((more - combed.points) / _STEP if more.shape == combed.points.shape else 0 * combed.points)
+        moves.append(np.zeros_like(combed.points))
+        if name == "shells" or combed.tie is None:  # what is tied ends at its tie
+            more = comb(fit.groom, head, **{**fit.fitted, name: getattr(fit, name) * np.exp(_STEP)}, share=_FEWER)
+            _, both, same = np.intersect1d(combed.number, more.number, return_indices=True)
+            moves[-1][both] = (more.points[same] - combed.points[both]) / _STEP
     number = np.flatnonzero(combed.thin > 0.5)
     cells = factor_weights(combed.about, combed.away)
     rim = _line_moves(combed, fit.hairline)

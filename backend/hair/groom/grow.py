@@ -114,7 +114,7 @@ def _in_waves(head: GroomHead, points: np.ndarray, chain: Mapping[str, float]) -
 class CombedGuides:
     """Guides alone. ``points`` : (G, P, 3); ``free`` : (F, Q, 3); roots: ``triangle`` (G,) and ``weight`` (G, 3) of the
     mean scalp, ``about``, ``away`` (G,) in its chart, ``edge`` (G,) metres to the hairline, ``thin`` (G,) share of full
-    hair that grows there."""
+    hair that grows there, ``number`` (G,) among all roots: not all of tied hair arrive."""
 
     points: np.ndarray
     free: np.ndarray
@@ -124,6 +124,7 @@ class CombedGuides:
     away: np.ndarray
     edge: np.ndarray
     thin: np.ndarray
+    number: np.ndarray
     tie: Tie | None
 
 
@@ -163,7 +164,7 @@ def comb(
         points, kept = gather(tie, places, normals, away, head.pushed_out, count, generator)
     free = np.zeros((0, 2, 3)) if tie is None else head.off_body(loose_ends(tie, groom, head.pushed_out, generator))
     each = (triangle, weight, roots.about, roots.away, roots.edge, _thin(groom, roots))
-    return CombedGuides(points, free, *(values[kept] for values in each), tie)
+    return CombedGuides(points, free, *(values[kept] for values in each), kept, tie)
 
 
 def _ones(factors: np.ndarray | None) -> np.ndarray:

@@ -108,7 +108,7 @@ def gather(
         near = smoothstep(0.050, 0.012, distance)[:, None]
         ahead = unit_vectors(0.55 * heading[going] + 0.45 * (way * (1 - near) + unit_vectors(aim - last) * near))
         run += STEP
-        least = 0.0005 + (shell[going] - 0.0005) * smoothstep(0.0, 0.025, run)
+        least = 0.0005 + (shell[going] - 0.0005) * smoothstep(0.0, 0.025, run) * (1 - near[:, 0])
         moved, height = push(last + ahead * STEP, least)
         down = np.where((near[:, 0] < 0.3) & (height > least), 0.5 * (height - least), 0.0)
         moved = moved - down[:, None] * unit_vectors(moved - CENTRE)

@@ -63,6 +63,15 @@ def test_thick_hair_rises_beside_its_parting_without_two_lobes() -> None:
     assert lobe - notch < 0.009
 
 
+def test_tied_hair_that_stands_off_arrives_too() -> None:
+    """Guides higher than the tie never met it, and left the scalp bare: photos could not make tied hair fuller."""
+    flat, full = (
+        grow_guides(load_grooms()["low_bun"], load_template().vertices, shells=np.full((ANGLES, 3), factor)).points
+        for factor in (0.6, 1.6)
+    )
+    assert len(full) > 0.95 * len(flat) and full[:, 10, 1].max() > flat[:, 10, 1].max() + 0.006
+
+
 def test_a_beard_joined_to_a_groom_gets_its_own_skin_and_both_keep_theirs() -> None:
     template = load_template()
     hair = groom_strands(load_grooms()["taper"], template.vertices)
