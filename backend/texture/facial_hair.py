@@ -17,6 +17,7 @@ from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.colours import UNKNOWN, WHITE
 from backend.hair.fit_hair import AS_SKIN, beside_skin, from_skin, lab_beside_skin
+from backend.hair.groom.choose import READER_ERRS
 from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, apart, resampled_to
 from backend.models.hair_kind import HairKind
@@ -142,8 +143,9 @@ def grow_facial_hair(
     """
     if not any((face.labels == FaceClass.FACIAL_HAIR).any() for face in faces):
         return FacialHair(None, "The photos show no beard or moustache.")
-    as_skin = from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN
-    if as_skin or (kind is not None and kind.value("beard") == "none"):
+    read = 0.5 if kind is None else kind.probability("beard", "any")
+    as_skin = from_skin(*beside_skin(fitted, faces, FaceClass.FACIAL_HAIR)) < AS_SKIN  # or a white beard
+    if read < 0.5 or (as_skin and read < 1.0 - READER_ERRS):
         return FacialHair(None, "What is labelled as a beard is probably none: a hand, a collar, or a chin in shade.")
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
@@ -175,8 +177,6 @@ def grow_facial_hair(
     tone, bushy = np.zeros(len(where)), full > 0.0
     tone[bushy] = SHADE * full[bushy] * np.log(hairs.mean(1))[cKDTree(where[roots]).query(where[bushy])[1]]
     random = np.random.default_rng(0)
-    kept = random.random(len(roots)) < dense * (0.25 + 0.75 * full[roots])
-    roots, hairs = roots[kept], hairs[kept]
     chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
     hangs = float(np.nanmedian(chins)) if np.isfinite(chins).any() else 0.0
     low = _jaw_too_low(template, surface, cage)
@@ -186,7 +186,8 @@ def grow_facial_hair(
     shows = smoothstep(-BORDER, 0.0, inside) * fields[:, 6] * (1.0 - lips)
     target = _below(where, logs, np.flatnonzero(bare & (inside < -BORDER))[::10], tone, shows)
     target = cv2.GaussianBlur(atlas.image(target), (0, 0), 4) * (1.0 - atlas.image(lips)[..., None])
-    return FacialHair(_guides(points, uv[roots], np.exp(skin) * hairs), "", target)
+    guides = _guides(points, uv[roots], np.exp(skin) * hairs, dense * (0.25 + 0.75 * full[roots]))
+    return FacialHair(guides, "", target)
 
 
 def _away(where: np.ndarray, those: np.ndarray, most: float = np.inf) -> np.ndarray:
@@ -196,9 +197,9 @@ def _away(where: np.ndarray, those: np.ndarray, most: float = np.inf) -> np.ndar
     return away
 
 
-def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> HairStrands:
-    """Strands (G, P, 3) with roots (G, 2) of map ``Head`` and of an albedo (G, 3)."""
-    width = SPACING * (2.0 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
+def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray, share: np.ndarray) -> HairStrands:
+    """Strands (G, P, 3) with roots (G, 2) of map ``Head``, of an albedo (G, 3) and a share (G,) of a full beard."""
+    width = SPACING * (2.0 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER) * np.sqrt(share)
     arrays = (values.astype(np.float32) for values in (points, uv, width))
     colour, number = np.float32(colour).clip(0.005, 0.9), {FACIAL_GUIDES: float(len(points))}
     return HairStrands(*arrays, colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", number)
@@ -300,7 +301,7 @@ def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> 
     forwards = normals @ (0.0, -0.6, 0.8)  # as skin below the jaw faces that may be bearded
     throat = 1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, forwards))
     below = np.maximum(beard_region(surface, cage), lip) * throat
-    sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes, eyes - 0.01, cage[:, 1])
+    sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes + 0.02, eyes, cage[:, 1])
     return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 
+from backend.geometry.vectors import vertex_normals
 from backend.hair.draw import hair_cards
 from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import FACIAL_GUIDES
@@ -66,8 +67,9 @@ def test_roots_stand_where_photos_label_facial_hair(scene: Scene, full: facial_h
     assert roots[:, 1].max() < np.median(scene.fitted.neutral[: len(lips)][lips][:, 1])
     pixels = scene.fitted.photos[1].camera.project(roots.astype(np.float64))
     labels = labelled(scene.faces[1], 40).labels[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
-    shown = labels[roots[:, 2] > np.quantile(roots[:, 2], 0.7)]
-    assert np.isin(shown, (FaceClass.FACIAL_HAIR, FaceClass.NECK)).mean() > 0.93
+    shown = roots[:, 2] > np.quantile(roots[:, 2], 0.7)
+    right = np.isin(labels[shown], (FaceClass.FACIAL_HAIR, FaceClass.NECK))
+    assert np.average(right, weights=full.strands.width[shown] ** 2) > 0.93
 
 
 def test_a_longer_beard_in_the_photos_has_longer_strands(scene: Scene, full: facial_hair.FacialHair) -> None:
@@ -129,11 +131,23 @@ def test_a_beard_nearly_of_the_skins_colour_is_no_hand_where_all_photos_show_it(
 
 
 def test_what_is_a_hand_or_nothing_to_the_reader_is_no_beard(scene: Scene) -> None:
-    """A collar below an old man's chin came as a white goatee."""
-    for log, odds, grown in ((np.full(3, 0.2), 0.9, False), (DARK, 0.1, False), (DARK, 0.9, True)):
+    """A collar below an old man's chin came as a white goatee; then white beards were none."""
+    white = 0.5 * np.log(facial_hair.WHITE / TONE)
+    for log, odds, grown in ((white, 0.9, False), (white, 0.99, True), (DARK, 0.1, False), (DARK, 0.9, True)):
         faces, kind = [labelled(face, 40, log) for face in scene.faces], HairKind({"beard": np.array([1 - odds, odds])})
         found = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, DARK), None, kind)
         assert (found.strands is not None) == grown == ("probably none" not in found.reason)
+
+
+def test_a_beard_may_reach_the_hair_before_the_ears(scene: Scene) -> None:
+    """Its sides stopped at the eyes' height, a finger below the sideburns."""
+    surface = head_surface(scene.template)
+    cage = scene.fitted.neutral[: surface.count].astype(np.float64)
+    face, ears, lids = (surface.regions[name][: surface.count] > 0.5 for name in ("face", "ears", "lids_left"))
+    above = cage[:, 1] - np.median(cage[lids, 1])
+    sides = face & ~ears & (np.abs(cage[:, 0]) > 0.06) & (above > 0) & (above < 0.01)
+    area = facial_hair._beard_area(surface, cage, vertex_normals(cage, surface.cage_triangles))
+    assert sides.any() and (area[sides] > 0.4).all()
 
 
 def test_hairs_are_no_redder_than_skin(scene: Scene) -> None:
