@@ -14,6 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from backend.errors import LikenessError
+from backend.exchange.asset_mesh import lash_picture, lash_positions
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import hair_picture
@@ -50,15 +51,18 @@ MATERIALS = {"eye_left": "eye", "eye_right": "eye", "teeth_upper": "teeth", "tee
 
 
 def asset_parts(asset: FaceAsset, folder: Path) -> tuple[Part, ...]:
-    """What Cycles draws of a head, with its pictures in ``folder``. Lashes are left out: the photos' are in the
-    albedo."""
+    """What Cycles draws of a head, with its pictures in ``folder``."""
     albedo, relief, made = folder / "albedo.png", None, []
     albedo.write_bytes(png_bytes(asset.albedo))
     if asset.detail is not None:
         (folder / "relief.png").write_bytes(png_bytes(asset.detail.always.steps))
         relief = folder / "relief.png", 2.0 * asset.detail.always.reach / 1000
     for part in asset.parts:
-        if part.name != "lashes":
+        if part.name == "lashes":
+            uv, picture = lash_positions(asset), folder / "lashes.png"
+            picture.write_bytes(png_bytes(lash_picture()))
+            made.append(Part("hair", part.vertices, part.quads, uv[part.quads], picture, True))
+        else:
             material, uv = MATERIALS.get(part.name, "skin"), part.uv[part.uv_quads]
             bump = relief if part.name == "head" else None
             made.append(Part(material, part.vertices, part.quads, uv, albedo, levels=2, relief=bump))
