@@ -13,7 +13,6 @@ from PIL import Image
 
 from backend import canonical
 from backend.__main__ import main
-from backend.canonical import CANONICAL_FILE_NAMES
 from backend.errors import EXIT_CODES
 from backend.models.registry import LAP
 from backend.photos.collection import PhotoCollection, PhotoVerdict
@@ -35,7 +34,7 @@ def photos(tmp_path: Path, monkeypatch) -> list[str]:
 def test_all_files_are_written(photos: list[str], tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert main(["canonical", *photos, "--out", str(out), "--device", "cpu"]) == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted(CANONICAL_FILE_NAMES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(canonical.CANONICAL_FILE_NAMES)
     printed = capsys.readouterr()
     assert "It is somebody else." in printed.out.replace("\n", " ")
     assert "canonical" in printed.err

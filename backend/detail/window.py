@@ -5,7 +5,7 @@ photo's skin in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -98,22 +98,15 @@ class SurfaceFrames:
         return np.stack([right, np.cross(self.normals, right), self.normals], 1)
 
 
-_windows: list[tuple[HeadSurface, int, DetailWindow]] = []
-
-
+@lru_cache(maxsize=3)
 def detail_window(template: Template, size: int) -> DetailWindow:
     """The window with ``size`` texels a side; the last three sizes are cached."""
     surface = head_surface(template)
-    for known, side, window in _windows:
-        if known is surface and side == size:
-            return window
     uv = (surface.uv - np.array(ORIGIN)) / SIDE
     inside = surface.main & ((uv[surface.uv_triangles] > -0.2) & (uv[surface.uv_triangles] < 1.2)).all((1, 2))
     (atlas,) = build_atlases([UvChart(uv, surface.uv_triangles[inside], surface.triangles[inside])], size)
     allowed = atlas.image(atlas.sample(allowed_displacement(surface)[:, None]))[..., 0]
-    window = DetailWindow(surface, atlas, _without_edge(allowed))
-    _windows[:] = [*_windows[-2:], (surface, size, window)]
-    return window
+    return DetailWindow(surface, atlas, _without_edge(allowed))
 
 
 def allowed_displacement(surface: HeadSurface) -> np.ndarray:

@@ -31,7 +31,6 @@ from backend.geometry.vectors import smoothstep, spread_directions, vertex_norma
 from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.rasterize import face_ids
-from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture import unwrap
@@ -383,7 +382,7 @@ def solve_light(
     weights = np.stack([s.weight * s.trust for s in samples]) * share[:, None] * mass / SKIN_PRIOR.light_extent**2
     base = _at_tone(prior.mean, tone, plain * mass)
     starts = np.stack([matched_light(photo, np.exp(base)) for photo in samples])
-    deviation = np.array(DELIGHTING.light_deviations)[list(BAND_OF_COEFFICIENT)]
+    deviation = np.array(DELIGHTING.light_deviations)[list(sh.BAND_OF_COEFFICIENT)]
     units = np.stack([unwrap.shading(s.transfer, own).mean(0) for s, own in zip(samples, starts, strict=True)])
     units = deviation[:, None] * units[:, None]  # (P, 9, 3)
     codes = np.zeros_like(units)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import cv2
@@ -228,15 +229,9 @@ class TextureSpace:
     gutter: np.ndarray
 
 
-_surfaces: list[tuple[Template, HeadSurface]] = []
-_spaces: list[tuple[HeadSurface, int, TextureSpace]] = []
-
-
+@lru_cache(maxsize=1)
 def head_surface(template: Template) -> HeadSurface:
     """Static data of the head; cached per template."""
-    for known, surface in _surfaces:
-        if known is template:
-            return surface
     head = template.head
     fine = subdivide(template, LEVEL)
     part = fine.parts["head"]
@@ -244,7 +239,7 @@ def head_surface(template: Template) -> HeadSurface:
     uv_quads = fine.uv_head_quads[part.face_start : part.face_stop]
     uv_triangles = split.apply(uv_quads)
     lift = fine.matrix[: part.vertex_stop, : head.vertex_stop].tocsr()
-    surface = HeadSurface(
+    return HeadSurface(
         count=head.vertex_stop,
         cage_triangles=triangulate(template.quads[: head.face_stop]).faces,
         lift=lift,
@@ -255,8 +250,6 @@ def head_surface(template: Template) -> HeadSurface:
         mirror=template.mirror[: head.vertex_stop],
         regions=_regions(template, lift),
     )
-    _surfaces[:] = [(template, surface)]
-    return surface
 
 
 _STRETCH_STEP = (1.35, 2.0)
@@ -298,12 +291,10 @@ def _largest_chart(uv_triangles: np.ndarray, count: int) -> np.ndarray:
     return label == np.bincount(label).argmax()
 
 
+@lru_cache(maxsize=3)
 def texture_space(template: Template, resolution: int) -> TextureSpace:
     """Atlases at a texture size; the last three sizes are cached, as many as a head takes."""
     surface = head_surface(template)
-    for known, size, space in _spaces:
-        if known is surface and size == resolution:
-            return space
     charts = [
         UvChart(surface.uv, surface.uv_triangles[own], surface.triangles[own]) for own in (surface.main, ~surface.main)
     ]
@@ -319,9 +310,7 @@ def texture_space(template: Template, resolution: int) -> TextureSpace:
     for atlas in (skin, inner, *parts.values()):
         covered[atlas.texel] = True
     gutter = gutter_source(covered.reshape(resolution, resolution)).ravel()
-    space = TextureSpace(skin, inner, parts, gutter)
-    _spaces[:] = [*_spaces[-2:], (surface, resolution, space)]
-    return space
+    return TextureSpace(skin, inner, parts, gutter)
 
 
 def texels_per_metre(surface: HeadSurface, positions: np.ndarray, resolution: int) -> float:

@@ -15,7 +15,6 @@ import pytest
 
 from backend.errors import Cancelled
 from backend.photos import networks
-from backend.photos.networks import Network
 from backend.progress import MainLine, StageClock
 from backend.system import parallel
 from backend.system.files import made_once
@@ -254,11 +253,11 @@ def test_an_error_is_not_kept() -> None:
 def test_networks_are_loaded_once_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
 
-    def load(network: Network, name: str) -> None:
+    def load(network: networks.Network, name: str) -> None:
         time.sleep(0.05)
         loaded.append(name)
 
-    monkeypatch.setattr(Network, "__init__", load)
+    monkeypatch.setattr(networks.Network, "__init__", load)
     networks.network.cache_clear()
     try:
         for name in networks.SHA256:

@@ -14,7 +14,7 @@ from blender_addon.shared.names import ALL_PART_NAMES
 from instant_backend import Backend
 from machine_speed import times_slower
 from mathutils import Vector
-from scene_helpers import import_head
+from scene_helpers import import_head, points_of
 
 from blender_addon import redraw
 from blender_addon.objects import tags
@@ -156,7 +156,7 @@ def test_a_slider_is_live_with_a_thousand_guides(
     many = {name: np.concatenate([getattr(result.hair, name)] * 7) for name in per_guide}
     collection = import_head(replace(result, hair=replace(result.hair, **many)), bpy.context)
     obj = tags.hair_object(collection)
-    first, seconds = guides(obj), []
+    first, seconds = points_of(obj.data), []
     for value in np.linspace(0.1, 0.5, 20):
         began = time.process_time()
         setattr(collection.likeness, slider, value)
@@ -164,7 +164,7 @@ def test_a_slider_is_live_with_a_thousand_guides(
         seconds.append(time.process_time() - began)
     print([round(one, 4) for one in seconds])
     assert min(seconds) < times_slower() / 30
-    assert np.abs(guides(obj) - first).max() > 5e-4, "the guides are on the skin"
+    assert np.abs(points_of(obj.data) - first).max() > 5e-4, "the guides are on the skin"
     assert shown_strands(obj) == len(obj.data.curves)
     awaited["hairs"]()
     assert shown_strands(obj) > 2 * len(obj.data.curves)
@@ -204,16 +204,16 @@ def test_hairs_that_the_artist_hid_stay_hidden(
 
 
 def strand_lengths(obj: bpy.types.Object, shape: tuple[int, ...]) -> np.ndarray:
-    return np.linalg.norm(np.diff(guides(obj).reshape(shape), axis=1), axis=-1).sum(1)
+    return np.linalg.norm(np.diff(points_of(obj.data).reshape(shape), axis=1), axis=-1).sum(1)
 
 
 def test_length_fringe_and_volume_are_live_and_go_back(collection: bpy.types.Collection, result: HeadResult) -> None:
     obj, wished, shape = tags.hair_object(collection), collection.likeness, result.hair.points.shape
     head = tags.part_object(collection, "head")
-    first, found = guides(obj), strand_lengths(obj, shape)
+    first, found = points_of(obj.data), strand_lengths(obj, shape)
     wished.hair_length = 0.4
     np.testing.assert_allclose(strand_lengths(obj, shape) / found, 0.4, atol=0.05)
-    np.testing.assert_allclose(guides(obj).reshape(shape)[:, 0], first.reshape(shape)[:, 0], atol=1e-6)
+    np.testing.assert_allclose(points_of(obj.data).reshape(shape)[:, 0], first.reshape(shape)[:, 0], atol=1e-6)
     wished.hair_length = 1.4
     np.testing.assert_allclose(np.median(strand_lengths(obj, shape) / found), 1.4, atol=0.05)
     wished.hair_length, wished.fringe = 1.0, 0.3
@@ -222,10 +222,10 @@ def test_length_fringe_and_volume_are_live_and_go_back(collection: bpy.types.Col
     back = roots[:, 1] > np.median(roots[:, 1])
     assert share[front].max() < 0.7 and share[back].min() > 0.99
     wished.fringe, wished.volume = 1.0, 0.2
-    away = [np.linalg.norm(hair._lift(points, head), axis=1).mean() for points in (first, guides(obj))]
+    away = [np.linalg.norm(hair._lift(points, head), axis=1).mean() for points in (first, points_of(obj.data))]
     assert away[1] < 0.7 * away[0]
     wished.volume = 1.0
-    np.testing.assert_allclose(guides(obj), first, atol=1e-6)
+    np.testing.assert_allclose(points_of(obj.data), first, atol=1e-6)
     assert not hair.is_groomed(obj)
 
 
@@ -233,9 +233,9 @@ def test_a_beard_keeps_its_length_and_volume(backend: Backend, result: HeadResul
     beard = replace(result, hair=replace(result.hair, parameters={**result.hair.parameters, "facial_guides": 30.0}))
     collection = import_head(beard, bpy.context)
     obj, shape = tags.hair_object(collection), result.hair.points.shape
-    first = guides(obj).reshape(shape)
+    first = points_of(obj.data).reshape(shape)
     collection.likeness.hair_length, collection.likeness.fringe, collection.likeness.volume = 0.5, 0.5, 0.5
-    after = guides(obj).reshape(shape)
+    after = points_of(obj.data).reshape(shape)
     np.testing.assert_allclose(after[-30:], first[-30:], atol=1e-6)
     assert np.abs(after[:-30] - first[:-30]).max(axis=(1, 2)).min() > 1e-3
 
@@ -262,15 +262,8 @@ def test_new_hair_of_the_head_keeps_its_sliders_and_groomed_hair_does_not_move(
     obj, shape = tags.hair_object(collection), result.hair.points.shape
     found = np.linalg.norm(np.diff(result.hair.points, axis=1), axis=-1).sum(1)
     np.testing.assert_allclose(strand_lengths(obj, shape) / found, 0.5, atol=0.06)
-    groomed = guides(obj)
+    groomed = points_of(obj.data)
     groomed[5] += 0.01
     obj.data.position_data.foreach_set("vector", groomed.ravel())
     collection.likeness.hair_length = 1.0
-    np.testing.assert_array_equal(guides(obj), groomed)
-
-
-def guides(obj: bpy.types.Object) -> np.ndarray:
-    """(N, 3) points of strands."""
-    flat = np.empty(3 * len(obj.data.points), np.float32)
-    obj.data.position_data.foreach_get("vector", flat)
-    return flat.reshape(-1, 3)
+    np.testing.assert_array_equal(points_of(obj.data), groomed)

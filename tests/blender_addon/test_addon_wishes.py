@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from blender_addon.shared.options import HeadOptions
 from instant_backend import Backend
+from scene_helpers import points_of
 
 from blender_addon import timer
 from blender_addon.client.submissions import Submission
@@ -60,14 +61,14 @@ def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResul
         return begin
 
     strands, albedo = tags.hair_object(head()), head()[tags.ALBEDO]
-    before = guides(strands)
+    before = points_of(strands.data)
     backend.begin = answer(replace(bare, report={"hair": {"found": True}, "settings": {"look": "a.jpg"}}))
     assert bpy.ops.likeness.change_hair(style="bob") == {"FINISHED"}
     assert asked[0].options["only"] == "hair" and asked[0].options["hair_style"] == "bob"
     assert asked[0].options["head"] == result.token and not asked[0].photos
     assert head().likeness.hair_style == "bob" and head().likeness.look == "a.jpg"
     assert json.loads(head()[tags.REPORT])["photos"] == result.report["photos"]
-    assert np.abs(guides(strands) - before).max() > 0.01 and head()[tags.ALBEDO] == albedo
+    assert np.abs(points_of(strands.data) - before).max() > 0.01 and head()[tags.ALBEDO] == albedo
     backend.begin = answer(replace(bare, hair=None, report={"photos": []}, only="geometry"))
     bpy.ops.likeness.solve_again()
     assert tags.hair_object(head()) == strands
@@ -122,13 +123,6 @@ def test_a_slider_that_moves_on_before_its_picture_arrives_is_one_step_of_undo(
         timer._on_timer()
     assert [one.options["parting_place"] for one in sent[1:]] == pytest.approx([0.02, 0.05])
     assert pushed == pytest.approx([0.05])
-
-
-def guides(strands: bpy.types.Object) -> np.ndarray:
-    """(N, 3) points of strands."""
-    flat = np.empty(3 * len(strands.data.points), np.float32)
-    strands.data.position_data.foreach_get("vector", flat)
-    return flat.reshape(-1, 3)
 
 
 def test_sliders_of_the_list_make_the_head_and_are_its_own_then(sent: list[Submission], tmp_path: Path) -> None:

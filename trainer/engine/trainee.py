@@ -2,7 +2,6 @@
 reproducible step; and what a recipe costs on this machine (``--dry-run``).
 """
 
-import dataclasses
 import hashlib
 import math
 import random
@@ -264,7 +263,7 @@ class Trainee:
             self._move_average(step)
         first = reports[0]
         terms = {name: value for report in reports for name, value in report.terms.items()}
-        return dataclasses.replace(first, terms=terms, finite=all(report.finite for report in reports))
+        return replace(first, terms=terms, finite=all(report.finite for report in reports))
 
     def _take(self, place: int, batch: Callable[[int], Any], numbers: Sequence[int], fraction: float) -> StepReport:
         """Run one turn: forward and backward over all batches, update the turn's weights."""

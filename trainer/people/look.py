@@ -10,10 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 Colour = tuple[float, float, float]
-Numbers = float | np.ndarray | Tensor
+Numbers = float | np.ndarray | torch.Tensor
 """Of one person, or a tensor of a batch with a leading axis N."""
 T = TypeVar("T")
 

@@ -16,7 +16,6 @@ from backend.models.parsing.network import FaceParser, class_probabilities, wide
 from backend.models.registry import PARSING, PARSING_OPINION
 from backend.photos import faces, networks, regions
 from backend.photos.collection import FaceClass
-from backend.photos.faces import fit_inside
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER)
@@ -437,7 +436,7 @@ def look_at_face(
     padding. ``accessories`` decides about glasses, moustache and beard; None: decided from the picture. The nets run on
     ``device`` (``computing_device``). Raises ``LikenessError`` ("missing_part") without the first net.
     """
-    small, factor = fit_inside(pixels, WORK_SIDE)
+    small, factor = faces.fit_inside(pixels, WORK_SIDE)
     points = np.asarray(landmarks, dtype=np.float64) * factor
     outcome = label_by_net(PARSING.load(device), small, points, PARSING_OPINION.find(device), accessories)
     labels = outcome.labels if factor == 1.0 else enlarge_labels(outcome.labels, pixels)

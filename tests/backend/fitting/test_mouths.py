@@ -14,7 +14,6 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model, land
 from backend.fitting.options import LandmarkStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import identity_prior, solver_weights
-from backend.fitting.stages import detected_openings
 from backend.geometry.template import load_template
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoFace, PhotoSource
@@ -64,7 +63,7 @@ def opened(model: LandmarkModel, photo: PhotoFace, start: PhotoParameters, held:
     targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
     targets = replace(targets, information=held * targets.information)
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    return detected_openings(model, photo, start, targets, NOBODY, weights)
+    return stages.detected_openings(model, photo, start, targets, NOBODY, weights)
 
 
 def gap_mm(expression: np.ndarray) -> float:

@@ -35,6 +35,13 @@ def coordinates(points: Any) -> np.ndarray:
     return flat.reshape(-1, 3)
 
 
+def points_of(curves: Any) -> np.ndarray:
+    """(N, 3) points of strands."""
+    flat = np.empty(3 * len(curves.points), np.float32)
+    curves.position_data.foreach_get("vector", flat)
+    return flat.reshape(-1, 3)
+
+
 def local(part: ResultPart, obj: Any) -> np.ndarray:
     """(V, 3) a part's neutral vertices about the origin of its object, Blender's axes."""
     from blender_addon.objects.meshes import origin_of, to_blender

@@ -18,7 +18,6 @@ from blender_addon.objects import tags
 from blender_addon.objects.tags import cameras_by_photo
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import cameras
-from blender_addon.scene.cameras import exif_turn
 from blender_addon.scene.own_head import stored_photos
 
 PHOTOS = ("portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg")
@@ -214,7 +213,7 @@ def test_exif_orientations(orientation: int) -> None:
     file = io.BytesIO()
     picture.save(file, "JPEG", exif=exif)
     stored = image_module.open(io.BytesIO(file.getvalue()))
-    mirror, quarters = exif_turn(file.getvalue())
+    mirror, quarters = cameras.exif_turn(file.getvalue())
     pixels = np.asarray(stored)
     mirrored = pixels[:, ::-1] if mirror else pixels
     np.testing.assert_array_equal(np.rot90(mirrored, -quarters), np.asarray(ops.exif_transpose(stored)))
@@ -224,7 +223,7 @@ def test_exif_orientations(orientation: int) -> None:
     "data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\0\x10Exif\0\0II*\0\xff\xff\xff\xff", b"\x89PNG", b"\xff" * 99]
 )
 def test_files_without_orientation_stay_as_they_are(data: bytes) -> None:
-    assert exif_turn(data) == (False, 0)
+    assert cameras.exif_turn(data) == (False, 0)
 
 
 def test_a_photo_that_blender_cannot_show_has_its_camera_all_the_same(bpy, result: HeadResult) -> None:
@@ -238,6 +237,6 @@ def test_a_photo_that_blender_cannot_show_has_its_camera_all_the_same(bpy, resul
 def test_every_cut_of_a_photo_is_survived() -> None:
     pytest.importorskip("PIL")
     data = jpeg((8, 8), 6)
-    assert exif_turn(data) == (False, 1)
+    assert cameras.exif_turn(data) == (False, 1)
     for end in range(0, 80):
-        exif_turn(data[:end])
+        cameras.exif_turn(data[:end])

@@ -15,7 +15,6 @@ from scene_helpers import coordinates, counts, import_head
 from blender_addon.errors import AddonError
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import origin_of, to_blender
-from blender_addon.objects.tags import Place
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import importing
 from blender_addon.scene.hair import SCALP_TAG
@@ -109,7 +108,7 @@ def test_a_copy_that_is_made_while_a_head_is_solved_stays_as_it_is(
     bpy, collection, result: HeadResult, larger: HeadResult, tmp_path: Path
 ) -> None:
     collection.name = "Zoe"  # the copy comes before it in the file
-    place = Place.shown(bpy.context)
+    place = tags.Place.shown(bpy.context)
     bpy.ops.scene.new(type="FULL_COPY")
     (copy,) = (c for c in tags.head_collections() if c != collection)
     copy.name = "Adam"

@@ -8,20 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import coordinates, import_head
+from scene_helpers import coordinates, import_head, points_of
 
 from blender_addon.errors import AddonError
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import move_basis, neutral_coordinates, origin_of, to_blender
-from blender_addon.objects.tags import remove_head
 from blender_addon.protocol.result import HeadResult, decode_result
 from blender_addon.scene import hair
-
-
-def points_of(curves) -> np.ndarray:
-    flat = np.empty(3 * len(curves.points), np.float32)
-    curves.position_data.foreach_get("vector", flat)
-    return flat.reshape(-1, 3)
 
 
 def drawn(bpy, obj) -> np.ndarray:
@@ -233,7 +226,7 @@ def test_no_hair_wanted_removes_what_nobody_groomed(bpy, collection, result: Hea
 
 
 def test_a_removed_head_takes_its_hair_along(bpy, collection) -> None:
-    remove_head(collection[tags.HEAD_ID])
+    tags.remove_head(collection[tags.HEAD_ID])
     assert len(bpy.data.hair_curves) == 0 and len(bpy.data.objects) == 0
 
 

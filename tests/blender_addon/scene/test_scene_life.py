@@ -15,7 +15,6 @@ from blender_addon.client.submissions import PhotoFile
 from blender_addon.errors import AddonError
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import to_blender
-from blender_addon.objects.tags import cameras_by_photo
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene.own_head import missing_photos, own_id, stored_photos
 
@@ -68,7 +67,7 @@ def test_a_saved_file_holds_everything(
     assert evaluated(bpy, teeth)[:, 2].mean() < before[:, 2].mean() - 0.005
     assert bytes(collection[tags.ALBEDO].packed_file.data) == result.albedo_png
     assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
-    camera = cameras_by_photo(collection)["square.jpg"]
+    camera = tags.cameras_by_photo(collection)["square.jpg"]
     assert camera[tags.EXPRESSION]["mouthSmileLeft"] == pytest.approx(0.6)
     assert json.loads(collection[tags.REPORT])["versions"] == {"likeness": "0.1.0"}
 
@@ -206,7 +205,7 @@ def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collecti
     assert tags.hair_object(collection).data.surface == head
     tags.cameras_collection(collection).hide_viewport = False  # Blender does not place what is hidden
     bpy.context.view_layer.update()
-    camera = cameras_by_photo(collection)["square.jpg"]
+    camera = tags.cameras_by_photo(collection)["square.jpg"]
     before, head.location.x = camera.matrix_world.translation.x, 1.0
     bpy.context.view_layer.update()
     assert camera.matrix_world.translation.x == pytest.approx(before + 1.0)

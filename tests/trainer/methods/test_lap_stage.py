@@ -30,7 +30,6 @@ from trainer.measures.harness import write_figures
 from trainer.methods.lap import evaluate as lap
 from trainer.methods.lap import stage as lap_stage
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig
-from trainer.methods.lap.evaluate import HELD_OUT_SEED
 from trainer.methods.lap.sets import principal_maps, random_subsets, single_photos
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
@@ -215,7 +214,7 @@ def network() -> LapNet:
 
 @pytest.fixture(scope="module")
 def people(network: LapNet) -> LapBatch:
-    config = LapPeopleConfig(size=network.config.size, seed=HELD_OUT_SEED, photos=4)
+    config = LapPeopleConfig(size=network.config.size, seed=lap.HELD_OUT_SEED, photos=4)
     return config.build().batch(range(300, 308), torch.device("cpu"))
 
 

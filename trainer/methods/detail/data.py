@@ -33,7 +33,6 @@ from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import content_key
 from trainer.measures.harness import kept_arrays
 from trainer.methods.detail import relief as reliefs
-from trainer.methods.detail.relief import cause
 from trainer.people.look import draw_look
 from trainer.people.shape import draw_expression
 from trainer.people.skin import SkinParameters, draw_skin
@@ -265,7 +264,7 @@ class DetailPeople:
     def __init__(self, config: DetailPeopleConfig) -> None:
         self.config = config
         self._template = load_template()
-        self._cause = cause(config.size)
+        self._cause = reliefs.cause(config.size)
         self._coarse = windows.detail_window(self._template, config.coarse)
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
