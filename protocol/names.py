@@ -42,8 +42,9 @@ SIDES = {"l": "Left", "lt": "Left", "lft": "Left", "left": "Left", "r": "Right",
          "right": "Right"}  # fmt: skip
 """Other programs' words for the person's sides, lower case -> the end of ARKit's names."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+"""One word of a name."""
 _FLAT = {name.lower(): name for name in ARKIT_NAMES}
-"""``_WORD`` matches one word of a name; ``_FLAT``: lower case -> ARKit name."""
+"""Lower case -> ARKit name."""
 
 
 def words_of(name: str) -> tuple[str, ...]:
@@ -89,5 +90,5 @@ HANDLES = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
     *(13, 14),  # between the lips
 )
-"""Indices of the MediaPipe landmarks shown to an artist as handles; the others stay fixed when one is dragged: all 478
-would hide the face."""
+"""Indices of MediaPipe landmarks shown as handles (all 478 would hide the face); while one is dragged, the other
+handles stay fixed."""

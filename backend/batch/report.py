@@ -34,7 +34,7 @@ _PAGE = Path(__file__).with_name("page.html")
 
 
 def page(table: Mapping[str, Any]) -> str:
-    """The fields of ``batch.json`` as a page, failed people first. During the run it asks the browser to reload."""
+    """The table, its people as ``Outcome``, as a page, failed first. During the run it asks the browser to reload."""
     counts, most = table["counts"], table["worker_peak_mb"]
     order = ("failed", "done", "kept", "waiting")
     fields = {
@@ -55,7 +55,7 @@ def page(table: Mapping[str, Any]) -> str:
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line that may hold names as others gave them."""
+    """Print a line; unprintable characters in names are escaped."""
     console.print(readable(text), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -82,7 +82,7 @@ class Video(AbstractContextManager):
         self._process.close()
 
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:
-        """Every ``every``-th frame; may be called once. The next one is decoded while the caller works.
+        """Every ``every``-th frame, in its original slot; call once. The next one is decoded while the caller works.
 
         Raises ``LikenessError`` with code "no_photo" when not one frame can be decoded.
         """

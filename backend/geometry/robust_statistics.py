@@ -8,7 +8,7 @@ from backend.system.numba_cache import njit
 def robust_consensus(
     values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5, share: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
+    """Robust mean over photos, place by place (Geman-McClure weights around a weighted median).
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def weighted_quantile(values: np.ndarray, weight: np.ndarray, quantile: float) -> np.ndarray:
-    """(C,) quantiles, each in [0, 1], of columns (N, C) under weights (N,)."""
+    """(C,) values at ``quantile`` (0 to 1) of columns (N, C) under weights (N,)."""
     order = np.argsort(values, axis=0, kind="stable")
     cumulative = np.cumsum(weight[order], axis=0)  # (N, C)
     index = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)

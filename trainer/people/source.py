@@ -1,5 +1,5 @@
-"""The endless source of labelled synthetic people, rendered on the training device: ``kind = "people"`` in recipes,
-with geometric labels (landmarks with visibility, depth of the bare head).
+"""The endless source of labelled synthetic people, rendered on the training device (``kind = "people"`` in recipes),
+with geometric labels. Begin with ``PeopleConfig``, then ``People.batch``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PeopleBatch(Batch):
     expression : (N, 52) weights in the order of ``ARKIT_NAMES``, eyeLook included.
     vertices : (N, V, 3) template vertices with expression, head frame. neutral : (N, V, 3) without expression.
     landmarks478 : (N, 478, 2) in pixels. visible478 : (N, 478) bool.
-    depth : (N, S, S) distance along the camera's axis to head, eyes and teeth in metres, ignoring occluders; 0
+    depth : (N, S, S) distance along the camera's axis to head, eyes, teeth, tongue in metres, ignoring occluders; 0
         elsewhere. albedo : (N, 3, S, S) linear, of everything visible except the background. Each is None where the
         configuration did not ask for it.
     """
