@@ -140,8 +140,8 @@ class LimitedReader(AbstractContextManager):
         try:
             return self._child.submit(_verdict, item, out).result()
         except BrokenProcessPool:
+            self._child.shutdown()  # waits for the process; waited for by two threads, neither learnt how it ended
             self._child = None
-            self._process.join()
             if self._process.exitcode == -9:  # SIGKILL, which the system sends
                 return "was not read: memory ran out"
             return "is damaged: its reader crashed, or took too long"
