@@ -133,7 +133,7 @@ def test_a_beard_nearly_of_the_skins_colour_is_no_hand_where_all_photos_show_it(
 def test_what_is_a_hand_or_nothing_to_the_reader_is_no_beard(scene: Scene) -> None:
     """A collar below an old man's chin came as a white goatee; then white beards were none."""
     white = 0.5 * np.log(facial_hair.WHITE / TONE)
-    for log, odds, grown in ((white, 0.9, False), (white, 0.99, True), (DARK, 0.1, False), (DARK, 0.9, True)):
+    for log, odds, grown in ((np.full(3, 0.2), 0.9, False), (white, 0.99, True), (DARK, 0.1, False), (DARK, 0.9, True)):
         faces, kind = [labelled(face, 40, log) for face in scene.faces], HairKind({"beard": np.array([1 - odds, odds])})
         found = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, DARK), None, kind)
         assert (found.strands is not None) == grown == ("probably none" not in found.reason)
