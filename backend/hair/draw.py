@@ -187,9 +187,11 @@ def _turned(
     if chain.get("curl_radius", 0.0) > 0:
         tangent = unit_vectors(np.gradient(hairs, axis=1))
         across = unit_vectors(np.cross(tangent, outwards(hairs)))
-        angle = (2 * np.pi * chain["curl_frequency"] * run + phase[:, None]).astype(np.float32)[..., None]
+        often = chain["curl_frequency"] * (1 + 0.5 * chain["curl_random"] * np.sin(phase))
+        angle = (2 * np.pi * often[:, None] * run + phase[:, None]).astype(np.float32)[..., None]
+        grown = np.minimum(7 * along, chain["curl_start"] + (1 - chain["curl_start"]) * along)
         share = rim * (chain["curl_side"] + (1 - chain["curl_side"]) * top)
-        radius = (chain["curl_radius"] * share[:, None] * np.minimum(3 * along, 1)).astype(np.float32)[..., None]
+        radius = (chain["curl_radius"] * share[:, None] * grown).astype(np.float32)[..., None]
         move += radius * (np.cos(angle) * across + np.sin(angle) * np.cross(tangent, across))
     return move
 
@@ -211,16 +213,14 @@ def draw_hair(
         whole. depth : ``Rendering.depth`` of the occluders by this camera, of any size; None: made here.
     """
     large = camera.scaled(float(_SUPERSAMPLE))
-    width, height = large.size
     depth = depth_map(vertices, faces, large) if depth is None else depth
     depth = cv2.resize(depth, large.size, interpolation=cv2.INTER_NEAREST) + np.float32(_BEHIND)
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
-    distance = float((hairs.points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
-    pixel = max(distance, 1e-3) / float(large.intrinsics[0, 0])
+    pixel = max(float((hairs.points[:, 0] @ to_pixels[2, :3]).mean() + to_pixels[2, 3]), 1e-3) / large.intrinsics[0, 0]
     step, wide = max(1, round(pixel / _LINE)), max(1, round(_LINE / pixel))
     points, thick = hairs.points[::step], hairs.thick[::step].astype(np.float32)
     colours = _shaded(points, hairs.root_colour[::step], hairs.tip_colour[::step], camera, light)
-    canvas, front = np.zeros((height, width, 3), np.float32), np.full((height, width), np.inf, np.float32)
+    canvas, front = np.zeros((*depth.shape, 3), np.float32), np.full(depth.shape, np.inf, np.float32)
     _lines(np.ascontiguousarray(points, np.float32), colours, thick, wide, to_pixels, depth, front, canvas)
     images = canvas, *(np.isfinite(seen).astype(np.float32) for seen in (front, depth))
     color, alpha, skin = (cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in images)

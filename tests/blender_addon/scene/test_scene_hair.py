@@ -115,24 +115,24 @@ def test_hairs_grow_on_the_scalp_between_guides_as_dense_as_asked(bpy, collectio
     skin = to_blender(result.hair.scalp.vertices) - origin
     lines = to_blender(result.hair.points) - origin
     lines = np.concatenate([lines[:, :-1] + share * np.diff(lines, axis=1) for share in (0, 0.25, 0.5, 0.75)], 1)
-    guides = lines.reshape(-1, 3)
     away = [
         np.linalg.norm(place[::97, None] - near[None], axis=-1).min(1)
-        for place, near in ((roots, skin), (points, guides))
+        for place, near in ((roots, skin), (points, lines.reshape(-1, 3)))
     ]
     assert away[0].max() < 0.012, "they start on the skin"
     pairs = [(np.delete(lines, k, 0)[:, ::2], place) for k, line in enumerate(lines) for place in line[::9]]
     apart = [np.linalg.norm(others - place, axis=-1).min() for others, place in pairs]
     between = np.percentile(apart, 75) + sum(result.hair.chain[name] for name in ("noise_side", "lock_spread"))
     assert np.percentile(away[1], 75) < between < 0.012, "and keep between their guides, but for noise"
+    set_count(obj, "Curl Radius", 0.01)
+    assert np.abs(roots_of(bpy, obj) - roots).max() < 0.001, "curls laid partings bare"
 
 
 def test_hairs_of_the_hairline_are_shorter_and_finer(bpy, collection) -> None:
     """Else cords begin there, and the hairline looks drawn with a pen."""
     obj = strands(collection)
     set_count(obj, "Baby", 0.9)
-    points = drawn(bpy, obj)
-    starts = starts_of(bpy, obj)
+    points, starts = drawn(bpy, obj), starts_of(bpy, obj)
     pieces = np.linalg.norm(np.diff(points, axis=0), axis=1)
     length = np.array([pieces[a : b - 1].sum() for a, b in pairwise(starts)])
     edge, radius = of_hairs(bpy, obj, "edge"), of_hairs(bpy, obj, "radius")[starts[:-1]]
