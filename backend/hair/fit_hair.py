@@ -105,20 +105,20 @@ def look_at(
     views = {view.name: view for view in hair_views(template, fitted, faces)}
     head = GroomHead(template, fitted.neutral)
     look = find_look(head, tuple(views.values()), fitted.used_faces(faces), leader)
-    bare = [name for name in look.photos if not under_hat(head, views[name])]
+    hidden = {name: under_hat(head, views[name]) for name in look.photos}
+    bare = [name for name, hat in hidden.items() if hat is False]
     kind = read_kind([face for face in fitted.used_faces(faces) if face.name in (bare or look.photos)])
-    if kind is not None and not bare:
+    if (hat := not bare and any(hidden.values())) and kind is not None:
         full = np.array([float(value == "full") for value in FIELDS["density"]])
         kind = HairKind({field: kind.odds[field] for field in ("length", "curl", "sides", "beard")} | {"density": full})
-    return HairLook(head, look, tuple(views[name] for name in look.photos), kind, line, not bare)
+    return HairLook(head, look, tuple(views[name] for name in look.photos), kind, line, hat)
 
 
-def under_hat(head: GroomHead, view: HairView) -> bool:
-    """Whether nearly all of the head's top that faces the camera is hidden."""
-    top = chart(mean_scalp().places)[1] < _TOP
-    places, normals = head.scalp[top], head.normals[top]
-    places = places[facing_cosine(places, normals, view.camera) > 0]
-    return bool(len(places)) and float((looked_up(view.visible, places, view) < 0.5).mean()) > _HIDDEN
+def under_hat(head: GroomHead, view: HairView) -> bool | None:
+    """Whether nearly all of the head's top that faces the camera is hidden; None where none does."""
+    facing = facing_cosine(head.scalp, head.normals, view.camera) > 0
+    places = head.scalp[facing & (chart(mean_scalp().places)[1] < _TOP)]
+    return float((looked_up(view.visible, places, view) < 0.5).mean()) > _HIDDEN if len(places) else None
 
 
 def fit_hair(
