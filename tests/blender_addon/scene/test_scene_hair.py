@@ -112,8 +112,7 @@ def test_hairs_grow_on_the_scalp_between_guides_as_dense_as_asked(bpy, collectio
     points, roots = drawn(bpy, obj), roots_of(bpy, obj)
     assert few > 1000 and len(roots) == pytest.approx(2 * few, rel=0.1)
     origin = origin_of(tags.part_object(collection, "head").data)
-    skin = to_blender(result.hair.scalp.vertices) - origin
-    lines = to_blender(result.hair.points) - origin
+    skin, lines = (to_blender(one) - origin for one in (result.hair.scalp.vertices, result.hair.points))
     lines = np.concatenate([lines[:, :-1] + share * np.diff(lines, axis=1) for share in (0, 0.25, 0.5, 0.75)], 1)
     away = [
         np.linalg.norm(place[::97, None] - near[None], axis=-1).min(1)
@@ -124,6 +123,7 @@ def test_hairs_grow_on_the_scalp_between_guides_as_dense_as_asked(bpy, collectio
     apart = [np.linalg.norm(others - place, axis=-1).min() for others, place in pairs]
     between = np.percentile(apart, 75) + sum(result.hair.chain[name] for name in ("noise_side", "lock_spread"))
     assert np.percentile(away[1], 75) < between < 0.012, "and keep between their guides, but for noise"
+    assert all(link.from_socket.enabled for link in obj.modifiers[0].node_group.links), "locks curled at one rate"
     set_count(obj, "Curl Radius", 0.01)
     assert np.abs(roots_of(bpy, obj) - roots).max() < 0.001, "curls laid partings bare"
 
