@@ -144,7 +144,6 @@ class LoadExpressionFile(_OntoMeshes, bpy.types.Operator):
 
     doing = "Loading the expressions"
     filename_ext = ".json"
-    kept = ("filepath", "start", "gain", "head_pose", "set_range")
 
     filter_glob: StringProperty(default="*.json;*.csv;*.tsv", options={"HIDDEN"})
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
@@ -265,8 +264,7 @@ class _FromPictures(_OntoMeshes):
     """Common base of both operators; ``job`` is what they submit."""
 
     bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
-    kept = ("filepath", "gain", "head_pose")
-    set_range = False
+    filename_ext, set_range = "", False
 
     can_run = poll_of(lambda context: session().busy_reason)
 
@@ -297,7 +295,6 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
 
     bl_label = "Expression from Photo"
     doing = "Looking at the photo"
-    filename_ext = ""
 
     filter_glob: StringProperty(default=PHOTO_GLOB, options={"HIDDEN"})
 
@@ -311,8 +308,6 @@ class AnimateFromVideo(_FromPictures, bpy.types.Operator):
 
     bl_label = "Animate from Video"
     doing = "Watching the video"
-    kept = ("filepath", "gain", "head_pose", "start", "set_range")
-    filename_ext = ""
 
     filter_glob: StringProperty(default=VIDEOS, options={"HIDDEN"})
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)

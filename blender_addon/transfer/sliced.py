@@ -161,10 +161,9 @@ class SlicedFileOperator(SlicedOperator):
     """The same for operators that ask for a file first: the file browser's call cannot become modal.
 
     When the browser calls ``execute``, a timer calls the operator again with ``chosen`` set, and that call is modal.
-    Operators define the hidden property ``chosen``; ``kept`` lists the properties to pass on.
+    Operators define the hidden property ``chosen``.
     """
 
-    kept: tuple[str, ...] = ("filepath",)
     _asked = False
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -177,15 +176,13 @@ class SlicedFileOperator(SlicedOperator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         if not self._asked or bpy.app.background:
             return super().execute(context)
-        module, name = self.bl_idname.split(".")
-        operator = getattr(getattr(bpy.ops, module), name)
-        window = context.window
-        values = {field: getattr(self, field) for field in self.kept}
+        operator = getattr(bpy.ops.likeness, type(self).bl_idname.partition(".")[2])  # self's is LIKENESS_OT_…
+        window, values = context.window, self.as_keywords() | {"chosen": True}
 
         def again() -> None:
             with bpy.context.temp_override(window=window):
                 if operator.poll():
-                    operator("INVOKE_DEFAULT", chosen=True, **values)
+                    operator("INVOKE_DEFAULT", **values)
 
         bpy.app.timers.register(again, first_interval=0.0)
         return {"CANCELLED"}

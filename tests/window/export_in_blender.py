@@ -40,24 +40,12 @@ def farthest(wanted: np.ndarray, found: np.ndarray) -> float:
 
 def written(tools: Any, preset: str) -> Story:
     """From the panel's entry through the file browser; the path is left in ``tools.figures``."""
-    path = tools.HERE / f"export_{preset.lower()}"
-    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
+    path = tools.HERE / f"export_{preset.lower()}{tools.addon('export.presets').BY_NAME[preset].suffix}"
     tools.call(bpy.ops.likeness.export, "INVOKE_DEFAULT", preset=preset)
-    yield 2.0
-    window = bpy.context.window_manager.windows[0]
-    area = next(area for area in window.screen.areas if area.type == "FILE_BROWSER")
-    params = area.spaces.active.params
-    suffix = params.filename.rsplit(".", 1)[1]
-    params.directory, params.filename = str(path.parent).encode(), f"{path.name}.{suffix}"
+    yield from tools.choose_file(path, f"1_file_browser_{preset.lower()}")
+    yield from tools.until(path.exists, 20, f"{preset}'s file")
     yield 1.0
-    tools.screenshot(f"1_file_browser_{preset.lower()}")
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region):
-        bpy.ops.file.execute()
-    yield from tools.until(lambda: any(area.type == "VIEW_3D" for area in window.screen.areas), 10, "the 3D View")
-    yield from tools.until(path.with_suffix(f".{suffix}").exists, 20, f"{preset}'s file")
-    yield 1.0
-    tools.figures.setdefault("files", {})[preset] = path.with_suffix(f".{suffix}").name
+    tools.figures.setdefault("files", {})[preset] = path.name
 
 
 def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:

@@ -1,7 +1,6 @@
 """The Expressions panel in a window: a photo, a video, keys for a stranger, a mapping. Told by ``in_blender.py``.
 
-Needs in its folder, besides: ``head.blend`` with a Likeness head, ``expression.jpg``, ``clip.mp4``, ``stranger.obj``;
-where there is a ``clip.json``, solved before, nothing is asked of the backend.
+Needs in its folder, besides: ``head.blend`` with a Likeness head, ``expression.jpg``, ``clip.mp4``, ``stranger.obj``.
 """
 
 from __future__ import annotations
@@ -52,7 +51,11 @@ def run(tools: Any, operator: Any, seconds: float, figure: str, **options: Any) 
     """Call an operator as a click does and wait for its end."""
     began = time.monotonic()
     tools.phase = figure
+    path = options.pop("browsed", None)
     tools.call(operator, "INVOKE_DEFAULT", **options)
+    if path is not None:
+        yield from tools.choose_file(path, f"browser_{figure}")
+        yield 0.5  # until a timer has called again
     yield from tools.until(lambda: working(tools) is None, seconds, figure)
     tools.figures[f"{figure}_seconds"] = round(time.monotonic() - began, 2)
     for _ in range(4):  # panels find their places within a few drawings
@@ -62,9 +65,8 @@ def run(tools: Any, operator: Any, seconds: float, figure: str, **options: Any) 
 
 
 def story(tools: Any) -> Story:
-    here, ops = tools.HERE, bpy.ops.likeness
     yield from tools.installed()
-    tools.call(bpy.ops.wm.open_mainfile, filepath=str(here / "head.blend"), load_ui=False)
+    tools.call(bpy.ops.wm.open_mainfile, filepath=str(tools.HERE / "head.blend"), load_ui=False)
     yield 1.0
     tools.open_panels("ExpressionPanel")
     yield 0.5
@@ -76,12 +78,8 @@ def story(tools: Any) -> Story:
     yield 1.5
     tools.screenshot("1_panel")
 
-    solved = here / "clip.json"
-    if solved.exists():
-        yield from run(tools, ops.load_expression_file, 100, "file", chosen=True, filepath=str(solved), set_range=True)
-    else:
-        yield from pictures(tools, head)
-        head = bpy.data.objects["head"]
+    yield from pictures(tools, head)
+    head = bpy.data.objects["head"]
     action = head.data.shape_keys.animation_data.action
     assert action is not None
     frames = [int(frame) for frame in action.frame_range]
@@ -96,7 +94,7 @@ def story(tools: Any) -> Story:
 def pictures(tools: Any, head: bpy.types.Object) -> Story:
     """A photo, its undoing, a video that is cancelled, and one that is not."""
     here, ops = tools.HERE, bpy.ops.likeness
-    yield from run(tools, ops.expression_from_photo, 200, "photo", chosen=True, filepath=str(here / "expression.jpg"))
+    yield from run(tools, ops.expression_from_photo, 200, "photo", browsed=here / "expression.jpg")
     shown = values(head)
     assert sum(value > 0.05 for value in shown.values()) > 3, shown
     tools.screenshot("2_photo")
@@ -104,10 +102,6 @@ def pictures(tools: Any, head: bpy.types.Object) -> Story:
     yield 1.0
     head = bpy.data.objects["head"]
     assert not any(values(head).values()), "one undo takes the expression away"
-    yield from run(
-        tools, ops.expression_from_photo, 100, "photo_warm", chosen=True, filepath=str(here / "expression.jpg")
-    )
-
     clip = {"chosen": True, "filepath": str(here / "clip.mp4")}
     tools.call(ops.animate_from_video, "INVOKE_DEFAULT", **clip)
     yield from tools.until(lambda: working(tools) is None or working(tools).fraction > 0.4, 200, "progress")

@@ -165,6 +165,7 @@ def installed() -> Generator[float, None, None]:
     press("ESC", 5, 5)  # the splash screen
     yield 0.5
     bpy.context.preferences.view.ui_scale = SETTINGS["ui_scale"]
+    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
     start = time.monotonic()
     bpy.ops.extensions.package_install_files(
         filepath=str(HERE / "likeness.zip"), repo="user_default", enable_on_install=True
@@ -270,7 +271,6 @@ def story() -> Generator[float, None, None]:
 
 def file_browser() -> Generator[float, None, None]:
     """What the file browser of Add Photos offers of a folder with files of many kinds."""
-    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
     call(bpy.ops.likeness.add_photos, "INVOKE_DEFAULT", directory=str(HERE / "kinds"))
     yield 2.5
     window = bpy.context.window_manager.windows[0]
@@ -286,6 +286,21 @@ def file_browser() -> Generator[float, None, None]:
     yield from until(lambda: any(area.type == "VIEW_3D" for area in window.screen.areas), 5, "the 3D View")
     figures["file_browser_offers"] = offered
     assert offered == SETTINGS["photos_of_kinds"], offered
+
+
+def choose_file(path: Path, shot: str) -> Generator[float, None, None]:
+    """Name a file in the file browser that was opened, and click its button."""
+    yield 2.0
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "FILE_BROWSER")
+    params = area.spaces.active.params
+    params.directory, params.filename = str(path.parent).encode(), path.name
+    yield 1.0
+    screenshot(shot)
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.file.execute()
+    yield from until(lambda: any(area.type == "VIEW_3D" for area in window.screen.areas), 10, "the 3D View")
 
 
 def after() -> Generator[float, None, None]:
