@@ -6,7 +6,7 @@ and eyes follow their keys and move no vertex, so that a program that supports o
 bones are children of the head's bone there, not of the jaw's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,6 +148,19 @@ def bones_may_move(rig: bpy.types.Object | None) -> bool:
     return any(target not in (None, rig) for target in targets)
 
 
+@contextmanager
+def _without_modifiers(objects: Iterable[bpy.types.Object]) -> Iterator[None]:
+    """Objects without their modifiers: keys do not depend on these, which take most of a frame's time."""
+    drawn = [(modifier, modifier.show_viewport) for obj in objects for modifier in obj.modifiers]
+    try:
+        for modifier, _ in drawn:
+            modifier.show_viewport = False
+        yield
+    finally:
+        for modifier, shown in drawn:
+            modifier.show_viewport = shown
+
+
 def sampled(
     scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None
 ) -> FrameAnimation:
@@ -158,21 +171,17 @@ def sampled(
     keyed = [obj for obj in parts if obj.data.shape_keys]
     values = {obj.name: np.zeros((len(frames), len(obj.data.shape_keys.key_blocks)), np.float32) for obj in keyed}
     before = scene.frame_current, scene.frame_subframe
-    drawn = [(modifier, modifier.show_viewport) for obj in scene.objects for modifier in obj.modifiers]
     try:
-        for modifier, _ in drawn:  # keys do not depend on these modifiers, which take most of a frame's time
-            modifier.show_viewport = False
-        for row, frame in enumerate(frames):
-            scene.frame_set(frame)
-            graph = bpy.context.evaluated_depsgraph_get()
-            for obj in keyed:
-                blocks = obj.evaluated_get(graph).data.shape_keys.key_blocks
-                blocks.foreach_get("value", values[obj.name][row])
-            for name, rest in rests.items():
-                transforms[name][row] = np.array(rig.evaluated_get(graph).pose.bones[name].matrix) @ rest
+        with _without_modifiers(scene.objects):
+            for row, frame in enumerate(frames):
+                scene.frame_set(frame)
+                graph = bpy.context.evaluated_depsgraph_get()
+                for obj in keyed:
+                    blocks = obj.evaluated_get(graph).data.shape_keys.key_blocks
+                    blocks.foreach_get("value", values[obj.name][row])
+                for name, rest in rests.items():
+                    transforms[name][row] = np.array(rig.evaluated_get(graph).pose.bones[name].matrix) @ rest
     finally:
-        for modifier, shown in drawn:
-            modifier.show_viewport = shown
         scene.frame_set(before[0], subframe=before[1])
     keys = {
         obj.name: {
@@ -450,7 +459,8 @@ def export_head(
         layer.objects.active = copies[0]
         animated = ANIMATED[preset.exporter]
         wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if chosen.webp else {}) | {animated: moved}
-        with _writing(exporter, preset.exporter) as known:
+        others = set(context.scene.objects).difference(copies)
+        with _writing(exporter, preset.exporter) as known, _without_modifiers(others):
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_companions(parts, preset, path)
     finally:

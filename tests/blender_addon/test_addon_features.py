@@ -162,7 +162,6 @@ def test_a_slider_is_live_with_a_thousand_guides(
         setattr(collection.likeness, slider, value)
         bpy.context.view_layer.update()
         seconds.append(time.process_time() - began)
-    print([round(one, 4) for one in seconds])
     assert min(seconds) < times_slower() / 30
     assert np.abs(points_of(obj.data) - first).max() > 5e-4, "the guides are on the skin"
     assert shown_strands(obj) == len(obj.data.curves)

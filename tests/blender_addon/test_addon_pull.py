@@ -60,7 +60,6 @@ def test_what_was_not_dragged_stays(collection: bpy.types.Collection, landmark: 
     seconds = time.process_time() - began
     moved = (landmarks(collection, PHOTO) - before) / scale
     others = [one for one in corrections.HANDLES if one != landmark and one not in corrections.PUPILS]
-    print(landmark, moved[landmark], np.linalg.norm(moved[others], axis=1).max(), seconds)
     np.testing.assert_allclose(moved[landmark], DRAG * np.array(way), atol=1.0)
     assert np.linalg.norm(moved[others], axis=1).max() < STILL
     assert seconds < 2.0 * times_slower()

@@ -172,7 +172,11 @@ def test_the_scene_is_as_it_was(bpy, collection, head, tmp_path: Path, preset) -
     before = {name: len(getattr(bpy.data, name)) for name in lists}
     selected, active = list(bpy.context.selected_objects), bpy.context.view_layer.objects.active
     paths = {image.name: image.filepath_raw for image in bpy.data.images}
+    handlers, drawn = bpy.app.handlers.frame_change_post, []
+    handlers.append(lambda *_: drawn.append(any(modifier.show_viewport for modifier in head.modifiers)))
     write.export_head(bpy.context, collection, preset, tmp_path / f"head{preset.suffix}")
+    handlers.pop()
+    assert sum(drawn) <= 1 < len(drawn)  # the last one is the current frame's again
     assert {name: len(getattr(bpy.data, name)) for name in lists} == before
     assert {image.name: image.filepath_raw for image in bpy.data.images} == paths
     assert bpy.context.selected_objects == selected and bpy.context.view_layer.objects.active == active
