@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_623,
+    "lines of code": 51_622,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
@@ -36,7 +36,7 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
     "lines of tests": 35_428,
-    "words of docs": 58_441,
+    "words of docs": 58_439,
     "numbers set by hand in module constants": 1_626,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_791,
