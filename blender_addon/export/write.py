@@ -18,7 +18,7 @@ from mathutils import Matrix
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.meshes import coordinates
+from ..objects.meshes import coordinates, write_key
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene.hair import hair_cards, still_hairs
@@ -62,13 +62,6 @@ def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy
     matrix.translation *= units
     rig.matrix_world = matrix
     return rig
-
-
-def bind(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
-    """Parent a mesh to the skeleton with an armature modifier (linear blend skinning by its vertex groups)."""
-    obj.parent, obj.matrix_world = rig, obj.matrix_world.copy()
-    modifier = obj.modifiers.new(NAME, "ARMATURE")
-    modifier.object = rig
 
 
 def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int, units: float) -> bool:
@@ -140,10 +133,8 @@ class FrameAnimation:
 def bones_may_move(rig: bpy.types.Object | None) -> bool:
     """Whether a bone may be animated by something other than keys: an action, a strip, or a constraint to another
     object."""
-    if rig is None:
-        return False
-    if _has_course(rig.animation_data):
-        return True
+    if rig is None or _has_course(rig.animation_data):
+        return rig is not None
     targets = (getattr(c, "target", None) for bone in rig.pose.bones for c in bone.constraints)
     return any(target not in (None, rig) for target in targets)
 
@@ -229,7 +220,6 @@ def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
         build.set_skin_weights(copy, places)
     elif part == "tongue":
         build.set_tongue_weights(copy)
-        copy.vertex_groups.remove(copy.vertex_groups[build.KEYS_OFF])
         jaw = copy.vertex_groups.get(JAW)
         if jaw is not None:
             jaw.name = HEAD
@@ -245,12 +235,12 @@ def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
 def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: float) -> bpy.types.Object:
     """A copy of ``obj`` called ``name`` with its own mesh: every key, at 0 and without drivers, after ``subdivision``
     Catmull-Clark steps; coordinates in the object's own frame times ``units``."""
-    mesh = _subdivided(obj, subdivision) if subdivision else obj.data.copy()
-    keys = mesh.shape_keys
-    if keys is not None:
-        keys.animation_data_clear()
-        for block in keys.key_blocks:
+    mesh = obj.data.copy()
+    if mesh.shape_keys is not None:
+        mesh.shape_keys.animation_data_clear()
+        for block in mesh.shape_keys.key_blocks:
             block.value, block.mute, block.vertex_group = 0.0, False, ""
+    mesh = _subdivided(mesh, subdivision) if subdivision else mesh
     mesh.name = name
     copy = bpy.data.objects.new(name, mesh)
     if units != 1.0:
@@ -280,40 +270,28 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     return whole
 
 
-def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
-    """A mesh of ``obj`` after Catmull-Clark steps, with its keys; each key is evaluated separately."""
-    plain = bpy.data.objects.new("likeness export", obj.data.copy())
-    if plain.data.shape_keys:
-        plain.data.shape_keys.animation_data_clear()
+def _subdivided(neutral: bpy.types.Mesh, levels: int) -> bpy.types.Mesh:
+    """``neutral`` after Catmull-Clark steps, with its keys; each is evaluated separately. ``neutral`` is removed."""
+    plain = bpy.data.objects.new("likeness export", neutral)
     modifier = plain.modifiers.new("Subdivision", "SUBSURF")
     modifier.levels = modifier.render_levels = levels
     modifier.uv_smooth = "NONE"
     scene = bpy.context.scene
     scene.collection.objects.link(plain)
-    blocks = list(plain.data.shape_keys.key_blocks) if plain.data.shape_keys else []
     try:
-        for block in blocks:
-            block.value, block.mute, block.vertex_group = 0.0, False, ""
-        graph = _graph()
+        graph, shapes = _graph(), {}
         evaluated = plain.evaluated_get(graph)
         mesh = bpy.data.meshes.new_from_object(evaluated, preserve_all_data_layers=True, depsgraph=graph)
-        rest = coordinates(mesh.vertices)
-        offsets = {}
-        for block in blocks[1:]:
+        for block in neutral.shape_keys.key_blocks if neutral.shape_keys else ():  # the first is the basis
             block.value = 1.0
-            offsets[block.name] = coordinates(plain.evaluated_get(_graph()).data.vertices)
+            shapes[block.name] = coordinates(plain.evaluated_get(_graph()).data.vertices)
             block.value = 0.0
-        first = blocks[0].name if blocks else ""
     finally:
         tags.remove_object(plain)
-    if offsets:
+    if shapes:
         holder = bpy.data.objects.new("likeness export", mesh)
-        holder.shape_key_add(name=first, from_mix=False)
-        for name, moved in offsets.items():
-            key = holder.shape_key_add(name=name, from_mix=False)
-            key.value = 0.0
-            key.points.foreach_set("co", moved.ravel())
-        mesh.shape_keys.key_blocks[0].points.foreach_set("co", rest.ravel())
+        for name, points in shapes.items():
+            write_key(holder, name, points)
         bpy.data.objects.remove(holder)
     return mesh
 
@@ -462,6 +440,8 @@ def export_head(
         others = set(context.scene.objects).difference(copies)
         with _writing(exporter, preset.exporter) as known, _without_modifiers(others):
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
+            if usd and places is not None:
+                share_names(path)
             write_companions(parts, preset, path)
     finally:
         _remove(copies + [part for part in parts if tags.PART not in part])
@@ -480,13 +460,12 @@ def _select(objects: Sequence[bpy.types.Object], chosen: bool) -> None:
 def _hang(
     copies: Sequence[bpy.types.Object], keys: Sequence[Mapping], root: bpy.types.Object, bound: bool, first: int
 ) -> bool:
-    """Bind copies to the skeleton ``root``, or make it their parent where they are; write the courses of their keys
-    from frame ``first`` on. Whether there are any."""
+    """Make ``root`` the parent of copies where they are, which its bones bend if ``bound``; write the courses of their
+    keys from frame ``first`` on. Whether there are any."""
     for obj, curves in zip(copies, keys, strict=False):
+        obj.parent, obj.matrix_world = root, obj.matrix_world.copy()
         if bound:
-            bind(obj, root)
-        else:
-            obj.parent, obj.matrix_world = root, obj.matrix_world.copy()
+            obj.modifiers.new(NAME, "ARMATURE").object = root
         key_in(obj, curves, first)
     return any(keys)
 
@@ -507,6 +486,32 @@ def _writing(exporter: Any, kind: str) -> Iterator[set[str]]:
     except (RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise AddonError(f"The file could not be written: {reason}", "Choose another folder.", "disk") from error
+
+
+def share_names(path: Path) -> None:
+    """Give the keys of all meshes of a USD file their own names, which Blender's exporter numbers from the second mesh
+    on; one whose course differs from its namesake's keeps its number. A Blender without USD's modules leaves them."""
+    try:
+        from pxr import Usd, UsdSkel
+    except ImportError:
+        return
+    stage = Usd.Stage.Open(str(path))
+    meshes = [mesh for mesh in map(UsdSkel.BindingAPI, stage.Traverse()) if mesh.GetBlendShapesAttr().Get()]
+    for animation in filter(None, map(UsdSkel.Animation, stage.Traverse())):
+        names, weights, used = animation.GetBlendShapesAttr(), animation.GetBlendShapeWeightsAttr(), {}
+        times = weights.GetTimeSamples() or [Usd.TimeCode.Default()]
+        courses = dict(zip(names.Get(), np.transpose([weights.Get(time) for time in times]), strict=True))
+        for mesh in meshes:
+            own = mesh.GetBlendShapesAttr().Get()
+            for place, key in enumerate(mesh.GetBlendShapeTargetsRel().GetTargets()):
+                if np.abs(courses[own[place]] - courses[key.name]).max() < STATIC_KEY_CHANGE:
+                    own[place] = key.name
+            mesh.GetBlendShapesAttr().Set(own)
+            used |= {name: courses[name] for name in own}
+        names.Set([*used])
+        for time, values in zip(times, np.transpose([*used.values()]), strict=True):
+            weights.Set(values, time)
+    stage.Save()
 
 
 def export_strands(context: bpy.types.Context, collection: bpy.types.Collection, path: Path) -> None:

@@ -29,6 +29,8 @@ BLENDER = importlib.util.find_spec("bpy") is not None
 if BLENDER:
     import bpy
 
+    sys.path += map(str, Path(bpy.utils.resource_path("LOCAL")).glob("python/lib/*/site-packages"))  # as in the program
+
 
 class _WithoutBlender(pytest.Module):
     def collect(self) -> list:
