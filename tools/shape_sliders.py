@@ -11,6 +11,7 @@ import numpy as np
 from backend.detail.find import WRINKLE_SIZE
 from backend.detail.window import detail_window, insert_in_map
 from backend.exchange.wire import PACKED
+from backend.fitting.solver import populations
 from backend.geometry.template import Template, load_template
 from backend.rig.bust import load_bust
 from protocol.photo_folder import png_bytes
@@ -42,7 +43,9 @@ SLIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "age": (("head/head-age-decr",), ("head/head-age-incr",)),
     "weight": (("head/head-fat-decr",), ("head/head-fat-incr",)),
 }
-"""Slider -> the targets that it adds at -1 and at 1."""
+"""Slider -> the targets of which it adds ``people_reach`` at -1 and at 1."""
+DEVIATIONS = 3.0
+"""Standard deviations of people along a target to the end of its slider: nearly all people lie between the ends."""
 WINDOW = 512
 """Texels a side of the window of the typical lines."""
 TYPICAL_DEPTH = 2.0
@@ -70,6 +73,14 @@ def typical_pictures() -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(np.moveaxis(steps[first : first + PACKED], 0, -1))
 
 
+def people_reach(template: Template, target: np.ndarray) -> float:
+    """Share of a target (19158, 3), metres, by which people differ along it; all of it at most."""
+    motion = target[template.hm08_vertex[: template.head.vertex_stop]].ravel()
+    along = template.identity_modes.reshape(len(template.identity_modes), -1)[:, : len(motion)] @ motion
+    _, covariance = populations()
+    return min(1.0, DEVIATIONS * float(np.sqrt(along @ covariance @ along)) / float(motion @ motion))
+
+
 def main() -> None:
     """Write ``FILE``: for each slider the moved vertices of hm08 and their motions at -1 and at 1."""
     template, bust = load_template(), load_bust()
@@ -77,11 +88,13 @@ def main() -> None:
     used = used[used >= 0]
     arrays: dict[str, np.ndarray] = {"step": np.array(STEP), **mirror(template)}
     for name, ends in SLIDERS.items():
-        moved = [sum(read_target(target_folder() / f"{one}.target.gz") for one in targets)[used] for targets in ends]
+        full = [sum(read_target(target_folder() / f"{one}.target.gz") for one in targets) for targets in ends]
+        moved = [people_reach(template, target) * target[used] for target in full]
         steps = np.rint(np.stack(moved, axis=1) / STEP).astype(np.int16)
         some = steps.any(axis=(1, 2))
         arrays[f"{name}.vertices"], arrays[f"{name}.steps"] = used[some].astype(np.uint16), steps[some]
-        print(name, int(some.sum()), "vertices, at most", round(float(np.abs(steps).max() * STEP * 1000), 1), "mm")
+        reach = 1000 * STEP * np.linalg.norm(steps, axis=2).max(axis=0)
+        print(name, int(some.sum()), "vertices, at most", *reach.round(1), "mm")
     np.savez_compressed(FILE, **arrays)
     print(FILE.stat().st_size, "bytes")
     for number, picture in enumerate(typical_pictures(), 1):

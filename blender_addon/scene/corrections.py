@@ -403,28 +403,24 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
     collection[tags.SHAPE] = {name: float(value) for name, value in wished.items()}
     rest, own = meshes.neutral_coordinates(head.data), change[meshes.hm08_vertices(head.data)]
     lids = _lid_scales(collection, head.data, slid)
-    eyes: dict[str, Similarity] = {}
+    rigid: dict[str, Similarity] = {}
     for part in ALL_PART_NAMES:
         obj = tags.part_object(collection, part)
         if obj is None:
             continue
         points = meshes.neutral_coordinates(obj.data) + meshes.origin_of(obj.data) - meshes.origin_of(head.data)
         numbers = meshes.hm08_vertices(obj.data)
-        moved = change[numbers]
-        if part.startswith("eye_"):  # a ball stays one
-            known = numbers >= 0
-            eyes[part[4:]] = fit_similarity(points[known], points[known] + moved[known])
-            moved = eyes[part[4:]].apply(points) - points
-        elif part.startswith("teeth_"):  # most vertices of crowns are not in hm08
-            known = numbers >= 0
-            moved = fit_similarity(points[known], points[known] + moved[known]).apply(points) - points
+        moved, known, side = change[numbers], numbers >= 0, part.split("_")[-1]
+        if part.startswith(("eye_", "teeth_")):  # a ball stays one; most vertices of crowns are not in hm08
+            rigid[side] = fit_similarity(points[known], points[known] + moved[known])
+            moved = rigid[side].apply(points) - points
         elif part.startswith("cornea_"):
-            moved = eyes[part[7:]].apply(points) - points
-        elif (numbers < 0).all():
+            moved = rigid[side].apply(points) - points
+        elif not known.any():
             moved = own[_skin_vertices(obj.data, points, rest)]
             if part in GLASSES:  # both move with the frame, rigidly
-                eyes.setdefault("glasses", fit_similarity(points, points + moved))
-                moved = eyes["glasses"].apply(points) - points
+                rigid.setdefault("glasses", fit_similarity(points, points + moved))
+                moved = rigid["glasses"].apply(points) - points
         if part == "head" or part in LID_ATTACHED_PARTS:
             scales = lids if part == "head" else lids[_skin_vertices(obj.data, points, rest)]
             meshes.move_basis(obj.data, moved.astype(np.float32), scales / meshes.key_scales(obj.data))
