@@ -1,4 +1,5 @@
 """Draw the pictures of the extension's *Face Keys* and *Hairstyle*: ``python tools/pictures.py keys hair``; needs bpy.
+``python tools/pictures.py pages`` draws the keys, faces of several keys and the learned basis' modes for the pages.
 
 The person of ``assets/demo``, imported as in the extension and drawn by Cycles in even light, makes each key alone,
 seen where it moves, and wears each style as its groom describes it, which photos only lengthen, tied hair from behind.
@@ -14,16 +15,24 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+import torch
 from mathutils import Euler, Vector
 from PIL import Image
 
+from backend.exchange.asset_mesh import asset_mesh, neutral_lamps, neutral_light
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.preview import BACKDROP
 from backend.exchange.wire import encode_face
+from backend.geometry.template import load_template
 from backend.hair.fit_hair import grooms_of
 from backend.hair.groom.description import load_grooms
 from backend.hair.groom.dress import groom_strands
+from backend.models.learned_basis.apply import BasisModel
+from backend.models.learned_basis.network import FaceBases
 from backend.photos.collection import PhotoSource
 from backend.pipeline import Reconstruction, ReconstructOptions, reconstruct
+from backend.rendering.camera import Camera, look_at
+from backend.rendering.render import render_linear
 from blender_addon.objects.tags import Place, hair_object, head_collections, part_object
 from blender_addon.protocol.result import decode_result
 from blender_addon.scene.expressions import set_expression
@@ -31,6 +40,8 @@ from blender_addon.scene.importing import import_steps
 from blender_addon.ui.pictures import SIDE
 from protocol.names import ARKIT_NAMES
 from protocol.options import HAIR_STYLES
+from trainer.engine.sheets import TILE, in_rows, sheet, write_sheet
+from trainer.heads.dressed import face_middle
 
 ROOT = Path(__file__).resolve().parents[1]
 FINER, SAMPLES = 4, 6
@@ -66,6 +77,20 @@ COLOUR = (0.09, 0.05, 0.028)
 SKY, SUN = 0.25, 3.0
 """Light from all sides; watts per square metre of a wide sun above the camera."""
 
+COMBINATIONS: dict[str, dict[str, float]] = {
+    "smile": {"mouthSmile": 0.9, "cheekSquint": 0.6, "eyeSquint": 0.4},
+    "laugh": {"mouthSmile": 0.9, "cheekSquint": 0.8, "eyeSquint": 0.7, "jawOpen": 0.5, "mouthUpperUp": 0.3},
+    "anger": {"browDown": 1.0, "noseSneer": 0.6, "eyeSquint": 0.5, "mouthPress": 0.8},
+    "surprise": {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 0.9, "jawOpen": 0.6},
+    "sadness": {"browInnerUp": 1.0, "mouthFrown": 0.9, "mouthShrugLower": 0.4, "eyeSquint": 0.2},
+    "lips closed by mouthClose": {"jawOpen": 1.0, "mouthClose": 1.0},
+    "mouthClose alone": {"mouthClose": 1.0},
+    "blink, looking down": {"eyeBlink": 1.0, "eyeLookDown": 1.0},
+}
+"""Name -> keys, without a side on both; the last two are what a face cannot do."""
+MODES, DEVIATIONS = 6, (-2.0, 0.0, 2.0)
+"""Of each part of the learned basis: columns and rows of its sheet."""
+
 
 def keys_drawn() -> Iterator[tuple[str, np.ndarray]]:
     """Each key that mirrors no other one, and its picture. *mouthClose* has a lowered jaw, whose lips it closes."""
@@ -88,6 +113,50 @@ def styles_drawn() -> Iterator[tuple[str, np.ndarray]]:
         put_in_scene(replace(made.asset, hair_strands=strands))
         tied = groom is not None and groom.kind["tied"] != "no"
         yield style, drawn(View(turn=180.0 - View.turn) if tied else View())
+
+
+def camera_of_face(cage: np.ndarray, side: int) -> Camera:
+    """A view from a little aside of a face whose cage's vertices (C, 3) are the template's."""
+    middle = face_middle(load_template().landmarks478.positions(cage.astype(np.float64)))
+    middle += np.array([0.0, 0.02, -0.05])  # the whole face
+    return look_at(20.0, 0.0, 0.0, DISTANCE, side * DISTANCE / 0.25, (side, side), middle)
+
+
+def write_pages() -> None:
+    """Write the sheets in ``docs/images``."""
+    images, mesh = ROOT / "docs" / "images", asset_mesh(demo_head().asset)
+
+    def face(weights: dict[str, float], side: int) -> np.ndarray:
+        """(side, side, 3) uint8 of the head with weights of keys, without a side on both."""
+        values = [
+            weights.get(key, weights.get(key.removesuffix("Left").removesuffix("Right"), 0)) for key in ARKIT_NAMES
+        ]
+        light, lamp = neutral_light(), neutral_lamps()[0]
+        return mesh.render(camera_of_face(mesh.cage, side), light, BACKDROP, np.array(values), lamp=lamp)
+
+    keys = [sheet([[face({key: 1.0}, TILE) for key in row]], row) for row in in_rows(ARKIT_NAMES, 13)]
+    write_sheet(images / "arkit_keys.jpg", [[row] for row in keys])
+    names = in_rows([*COMBINATIONS], 4)
+    faces = [sheet([[face(COMBINATIONS[name], 2 * TILE) for name in row]], row) for row in names]
+    write_sheet(images / "arkit_combinations.jpg", [[row] for row in faces])
+    bases = BasisModel.load().network.bases
+    still = {kind: torch.zeros(1, getattr(bases.config, kind)) for kind in ("identity", "expression", "reflectance")}
+    for kind, zeros in still.items():
+        rows = []
+        for value in DEVIATIONS:
+            codes = [still | {kind: zeros.index_fill(1, torch.tensor([mode]), value)} for mode in range(MODES)]
+            rows.append([_modelled(bases, code, clay=kind != "reflectance") for code in codes])
+        write_sheet(images / f"basis_modes_{kind}.jpg", rows, [f"mode {mode + 1}" for mode in range(MODES)])
+
+
+@torch.inference_mode()
+def _modelled(bases: FaceBases, code: dict[str, torch.Tensor], clay: bool) -> np.ndarray:
+    """(S, S, 3) uint8 of the learned basis' face of codes (1, M) by kind."""
+    vertices = bases.vertices(*bases.node_offsets(code["identity"], code["expression"]))[0].numpy()
+    colours = None if clay else bases.reflectance_of(code["reflectance"])[0].numpy()
+    camera = camera_of_face(load_template().vertices, TILE + TILE // 4)
+    light = None if clay else neutral_light()
+    return render_linear(vertices, bases.faces.numpy(), camera, colors=colours, light=light).over(BACKDROP)
 
 
 def demo_head() -> Reconstruction:
@@ -145,6 +214,8 @@ def write(name: str, pictures: dict[str, np.ndarray]) -> None:
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:]:
+    if "pages" in sys.argv[1:]:
+        write_pages()
+    for wanted in set(sys.argv[1:]) - {"pages"}:
         name, pictures = {"keys": ("key", keys_drawn), "hair": ("hair", styles_drawn)}[wanted]
         write(name, dict(pictures()))
