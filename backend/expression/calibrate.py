@@ -82,11 +82,6 @@ class Calibration:
     open_lids: np.ndarray
 
 
-def assumed_focal(pixels: np.ndarray) -> float:
-    """Initial focal length in pixels of a video's frame (H, W, 3)."""
-    return FOCAL_PER_SIDE * max(pixels.shape[:2])
-
-
 def solve_photo(subject: Subject, face: FrameFace) -> solver.SolvedFrame:
     """Solve one picture by itself. Raises ``ValueError`` when no pose explains its landmarks."""
     modes = subject.model.nuisance_size

@@ -67,16 +67,9 @@ def unsure_percent(surface: SurfaceLandmarks) -> float:
     return float(100.0 * np.median(surface.deviation) / face_scale(surface.positions))
 
 
-def frame_face(
-    name: str,
-    pixels: np.ndarray,
-    landmarks: np.ndarray,
-    source_size: tuple[int, int] | None = None,
-    focal_px: float | None = None,
-    surface: SurfaceLandmarks | None = None,
-) -> FrameFace:
-    """As ``face_in_frame``; ``surface`` where the landmark net has run already."""
-    face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
+def frame_face(face: PhotoFace, surface: SurfaceLandmarks | None) -> FrameFace:
+    """A face of ``face_in_frame`` with its evidence; ``surface`` where the landmark net has run already."""
+    pixels, landmarks = face.pixels, face.landmarks
     landmarker = surface_landmarker()
     if surface is None and landmarker is not None:
         surface = landmarker.find(pixels, landmarks)

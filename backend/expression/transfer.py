@@ -22,7 +22,7 @@ from backend.errors import LikenessError
 from backend.expression import calibrate as calibrating
 from backend.expression import solver
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
-from backend.expression.follow import FaceFollower, FrameFace, find_face, frame_face
+from backend.expression.follow import FaceFollower, FrameFace, face_in_frame, find_face, frame_face
 from backend.expression.reading import Reading
 from backend.expression.subject import Subject, read_subject, subject_from_faces
 from backend.expression.video import PhotoSequence, Video, VideoFrame
@@ -335,8 +335,9 @@ def _seen_face(follow: FaceFollower, frame: VideoFrame) -> FrameFace | None:
     match = follow(frame.pixels)
     if match is None:
         return None
-    name, focal = f"frame {frame.slot}", calibrating.assumed_focal(frame.pixels)
-    face = frame_face(name, frame.pixels, match.landmarks, None, focal, match.surface)
+    focal = calibrating.FOCAL_PER_SIDE * max(frame.pixels.shape[:2])
+    seen = face_in_frame(f"frame {frame.slot}", frame.pixels, match.landmarks, focal_px=focal)
+    face = frame_face(seen, match.surface)
     return None if face.covered else face
 
 
@@ -447,7 +448,7 @@ def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> FrameFace
         if turns := quarter_turns(landmarks):
             landmarks, pixels, surface = turned_by(landmarks, pixels.shape, turns), upright(pixels, turns), None
             size = size if turns % 2 == 0 else size[::-1]
-        face = frame_face(name, pixels, landmarks, size, photo.focal_px, surface)
+        face = frame_face(face_in_frame(name, pixels, landmarks, size, photo.focal_px), surface)
         if not face.covered:
             return face
         sentence = "Almost all of the face is covered; give a picture that shows it."

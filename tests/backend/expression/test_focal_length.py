@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from backend.expression import calibrate as expression_calibrate
-from backend.expression.follow import find_face, frame_face
+from backend.expression.follow import face_in_frame, find_face, frame_face
 from backend.expression.solver import read_subject_face
 from backend.expression.subject import subject_of
 from backend.photos.faces import detect_faces
@@ -46,7 +46,7 @@ def test_a_frame_is_solved_with_the_takes_focal_length_from_its_start() -> None:
     beside = np.pad(picture, ((0, 0), (0, 2 * picture.shape[1]), (0, 0)), "edge")  # the head is on the left now
     found = find_face(beside, detect_faces(beside)[0])
     assert found is not None
-    seen = frame_face("0", beside, found.landmarks, focal_px=known.focal_px, surface=found.surface)
+    seen = frame_face(face_in_frame("0", beside, found.landmarks, focal_px=known.focal_px), found.surface)
     subject = subject_of(known.neutral)
     calibration = expression_calibrate.calibrate(subject, (seen,))
     long = float(np.log(3.0 * known.focal_px))

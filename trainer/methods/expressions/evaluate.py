@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 
 from backend.errors import LikenessError
 from backend.expression.calibrate import solve_photo
-from backend.expression.follow import find_face, frame_face
+from backend.expression.follow import face_in_frame, find_face, frame_face
 from backend.expression.reading import towards_point
 from backend.expression.subject import Subject, subject_of
 from backend.expression.transfer import transfer_frames
@@ -300,7 +300,7 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             there = find_face(picture, face)
             if there is None:
                 continue
-            framed = frame_face(str(number), picture, there.landmarks, surface=there.surface)
+            framed = frame_face(face_in_frame(str(number), picture, there.landmarks), there.surface)
             if framed.covered:  # left out by the product, too
                 continue
             parameters = solve_photo(subject, framed).parameters
