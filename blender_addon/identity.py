@@ -20,11 +20,6 @@ def version() -> str:
     return str(tomllib.loads((HERE / "blender_manifest.toml").read_text("utf-8"))["version"])
 
 
-def client_name() -> str:
-    """The name by which the extension identifies itself to the backend."""
-    return f"likeness-blender {version()}"
-
-
 def backend_archive() -> Path:
     """Source of the backend: the zip beside this file, or the checkout that contains this file."""
     packed = HERE / "backend.zip"

@@ -14,9 +14,8 @@ from .client.conversation import ServerAddress
 from .client.events import Previewed, ResultReceived
 from .client.submissions import PhotoCorrections, PhotoFile, Submission, unique_labels
 from .errors import AddonError
-from .identity import client_name
+from .identity import version
 from .objects import tags
-from .objects.tags import Place
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
 from .scene import corrections
@@ -57,7 +56,7 @@ class Job:
     missing : number of its photos whose files are gone.
     """
 
-    place: Place
+    place: tags.Place
     photos: tuple[PhotoFile, ...]
     given: tuple[tuple[str, str], ...]
     options: HeadOptions = field(default_factory=HeadOptions)
@@ -77,7 +76,7 @@ class Session:
     """State of the add-on's work with the backend."""
 
     def __init__(self) -> None:
-        self.runner = Runner(client_name(), config_folder())
+        self.runner = Runner(f"likeness-blender {version()}", config_folder())
         self._runner_is_mine = False
         self._lent = False
         self._asked: dict[tuple[str, int], float] = {}
@@ -187,7 +186,7 @@ class Session:
         else:
             self._runner_is_mine, self._import_view = False, None
 
-    def take(self, place: Place) -> None:
+    def take(self, place: tags.Place) -> None:
         """Put the head that was requested in a previous file into this one.
 
         Raises ``AddonError`` ``linked`` if the head to solve again is linked from another file; the result then waits
@@ -303,7 +302,7 @@ def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
     return any(obj is not None and obj.mode != "OBJECT" for obj in objects)
 
 
-def _guarded(result: HeadResult, place: Place, job: Job) -> Generator[float, None, str]:
+def _guarded(result: HeadResult, place: tags.Place, job: Job) -> Generator[float, None, str]:
     """The import; if the head to solve again is gone, a complete result makes a new one."""
     settings = job.pack_photos, job.name, job.armature
     try:

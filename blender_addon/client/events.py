@@ -12,6 +12,13 @@ class Event:
 
 
 @dataclass(frozen=True)
+class JobEvent(Event):
+    """What happened to the job ``token``."""
+
+    token: str
+
+
+@dataclass(frozen=True)
 class Limits:
     """The server's limits: bytes of a header, of a buffer and of a message, photos per job."""
 
@@ -43,18 +50,16 @@ class Welcomed(Event):
 
 
 @dataclass(frozen=True)
-class Queued(Event):
+class Queued(JobEvent):
     """The job waits in the queue behind ``position`` others."""
 
-    token: str
     position: int
 
 
 @dataclass(frozen=True)
-class Progressed(Event):
+class Progressed(JobEvent):
     """Progress of the job: sentence of the stage, fraction of the whole (0-1), seconds left or None."""
 
-    token: str
     stage: str
     sentence: str
     fraction: float
@@ -62,34 +67,30 @@ class Progressed(Event):
 
 
 @dataclass(frozen=True)
-class Previewed(Event):
+class Previewed(JobEvent):
     """Picture of the head in progress, a PNG file."""
 
-    token: str
     picture: bytes
 
 
 @dataclass(frozen=True)
-class ResultReceived(Event):
+class ResultReceived(JobEvent):
     """The job's result."""
 
-    token: str
     result: HeadResult
 
 
 @dataclass(frozen=True)
-class ExpressionsReceived(Event):
+class ExpressionsReceived(JobEvent):
     """The result of an expression transfer."""
 
-    token: str
     clip: ExpressionClip
 
 
 @dataclass(frozen=True)
-class JobFailed(Event):
+class JobFailed(JobEvent):
     """The job ended without a result; the error's code as in docs/protocol.md, or one of the extension."""
 
-    token: str
     error: AddonError
 
 
