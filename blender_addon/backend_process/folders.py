@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent import futures
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -336,7 +335,7 @@ class Looks(Generic[K, V]):
 
     def __init__(self, look: Callable[[K], V]) -> None:
         self._look = look
-        self._checks: dict[K, tuple[float, Future[V]]] = {}
+        self._checks: dict[K, tuple[float, futures.Future[V]]] = {}
         self._last: dict[K, V] = {}
 
     def forget(self) -> None:
@@ -362,8 +361,8 @@ class Looks(Generic[K, V]):
         return self._last.get(key)
 
 
-def _started(look: Callable[[], V]) -> Future[V]:
+def _started(look: Callable[[], V]) -> futures.Future[V]:
     """A check on a thread of its own that does not keep the program from ending."""
-    result: Future[V] = Future()
+    result: futures.Future[V] = futures.Future()
     threading.Thread(target=lambda: result.set_result(look()), name="likeness-look", daemon=True).start()
     return result

@@ -18,7 +18,6 @@ from pathlib import Path
 from ..errors import AddonError
 from ..shared.file_lock import FileLock
 from . import folders
-from .folders import BackendFolder, Installed
 from .python_finder import find_python, hidden_window, of_child
 
 _REASONS = (
@@ -200,7 +199,7 @@ class Installation:
 
     def __init__(
         self,
-        folder: BackendFolder,
+        folder: folders.BackendFolder,
         plan: InstallPlan | None = None,
         end_server: Callable[[], None] | None = None,
         lock: FileLock | None = None,
@@ -278,7 +277,7 @@ class Installation:
         self.folder.mark_incomplete()
         folders.delete(path)
 
-    def _install(self) -> Installed:
+    def _install(self) -> folders.Installed:
         folder, plan = self.folder, self._plan
         folders.make_ready(folder)
         folder.install_log.write_text("", "utf-8")
@@ -302,7 +301,7 @@ class Installation:
         facts = json.loads(next(line for line in reversed(said) if line.startswith("{")))
         self._step("Measuring its size", 0.99)
         size = folders.folder_bytes(folder.environment) + folders.folder_bytes(folder.source)
-        return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], size)
+        return folders.Installed(facts["version"], python.text, facts["torch"], facts["cuda"], size)
 
     def _environment_works(self) -> bool:
         """Whether the environment's Python and pip run; they do not after an interruption or if the base Python is

@@ -21,7 +21,6 @@ from ..client.conversation import ServerAddress
 from ..client.submissions import PhotoFile, is_text, unique_labels
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.tags import remove_head
 from ..runner import Phase
 from ..session import Job, session
 from ..shared.photo_folder import PersonFolder, people_folder, photo_folder
@@ -222,7 +221,7 @@ class ManyRun:
         except (RuntimeError, OSError) as error:
             row.sentence = f"{path.name} could not be written ({str(error).strip()}); the head stays in this scene."
             return
-        remove_head(str(collection[tags.HEAD_ID]))
+        tags.remove_head(str(collection[tags.HEAD_ID]))
         row.sentence = f"{path.name}: {row.sentence}"
         self._written.append(path)
 

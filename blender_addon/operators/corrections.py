@@ -12,7 +12,6 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
 from ..objects import tags
-from ..objects.tags import active_mesh, cameras_by_photo
 from ..scene import corrections, hair
 from ..scene.cameras import join_local_views, zoom_to
 from ..settings.properties import USES
@@ -40,7 +39,7 @@ class EditLandmarks(HeadPhotoOperator, LikenessOperator):
         show_head(context, collection, True)
         if self.photo in was_edited:
             return {"FINISHED"}
-        camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
+        camera = tags.cameras_by_photo(collection, tags.active_mesh(context, collection)).get(self.photo)
         if camera is None:
             return self.refuse(f"The camera of {self.photo} is not in the file any more.")
         bpy.ops.likeness.look_through(photo=self.photo)
@@ -210,7 +209,7 @@ class PaintMask(NamedByClass, HeadPhotoOperator, bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         collection = tags.active_head(context)
-        camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
+        camera = tags.cameras_by_photo(collection, tags.active_mesh(context, collection)).get(self.photo)
         if camera is None:
             return self.refuse(f"The camera of {self.photo} is not in the file any more.")
         area = context.area

@@ -8,7 +8,6 @@ from bpy_extras.io_utils import ExportHelper
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.tags import expressive_meshes
 from ..protocol.clips import pose_json
 from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
@@ -177,11 +176,11 @@ class ApplyPoseAsset(LikenessOperator):
         name="Factor", description="How far towards it", default=1.0, min=0.0, max=1.0, options={"SKIP_SAVE"}
     )
 
-    poll = poll_of(lambda context: "" if expressive_meshes(context) else NO_FACE)
+    poll = poll_of(lambda context: "" if tags.expressive_meshes(context) else NO_FACE)
 
     def run(self, context: bpy.types.Context) -> None:
         weights = self._weights(context)
-        for mesh in expressive_meshes(context):
+        for mesh in tags.expressive_meshes(context):
             now = {block.name: block.value for block in mesh.data.shape_keys.key_blocks if block.name in ARKIT_NAMES}
             set_expression(mesh, {k: v + self.factor * (weights.get(k, 0.0) - v) for k, v in now.items()})
 

@@ -12,7 +12,6 @@ from ..errors import AddonError
 from ..export.presets import BY_NAME, STRANDS, ExportPreset
 from ..export.write import ExportSettings, export_head, export_strands
 from ..objects import meshes, tags
-from ..objects.tags import active_mesh, cameras_by_photo, head_mesh
 from ..rig import build, lead
 from ..rig.bones import EYES_LED, JAW_LED
 from ..scene import cameras, expressions, mpfb
@@ -71,7 +70,7 @@ class ResetPose(_OfArmature, LikenessOperator):
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The head mesh that is the parent of a photo's camera; for a camera without one, its head's own mesh."""
     heads = [c for c in tags.heads_in(scene) if camera in tags.objects_of(c)]
-    return head_mesh(camera) or (tags.part_object(heads[0], "head") if heads else None)
+    return tags.head_mesh(camera) or (tags.part_object(heads[0], "head") if heads else None)
 
 
 class LookThroughPhoto(HeadPhotoOperator, LikenessOperator):
@@ -81,7 +80,7 @@ class LookThroughPhoto(HeadPhotoOperator, LikenessOperator):
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
-        camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
+        camera = tags.cameras_by_photo(collection, tags.active_mesh(context, collection)).get(self.photo)
         head = None if camera is None else _head_of(camera, context.scene)
         if camera is None or head is None:
             return self.refuse(f"The camera of {self.photo} is not in the file any more.")

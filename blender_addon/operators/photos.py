@@ -13,9 +13,7 @@ from ..client.submissions import PHOTO_GLOB, is_text, unique_labels
 from ..errors import AddonError
 from ..export.write import export_mesh
 from ..many import run
-from ..many.run import list_people
-from ..objects import tags
-from ..objects.tags import Place
+from ..objects.tags import Place, head_mesh
 from ..session import Job, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import options_of
@@ -96,7 +94,7 @@ beside it give skin and hair"""
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         mesh = context.active_object
-        usable = mesh is not None and mesh.type == "MESH" and mesh.mode == "OBJECT" and tags.head_mesh(mesh) is None
+        usable = mesh is not None and mesh.type == "MESH" and mesh.mode == "OBJECT" and head_mesh(mesh) is None
         return clickable(cls, "" if usable else "No mesh is active. Select a scan or sculpt of a head, in Object Mode")
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
@@ -186,7 +184,7 @@ class ChoosePeople(LikenessOperator):
         return {"RUNNING_MODAL"}
 
     def run(self, context: bpy.types.Context) -> None:
-        count = list_people(context.scene, Path(bpy.path.abspath(self.directory)))
+        count = run.list_people(context.scene, Path(bpy.path.abspath(self.directory)))
         self.report({"INFO"}, f"{count} {'person' if count == 1 else 'people'} in the table.")
 
 

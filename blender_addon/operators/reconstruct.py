@@ -9,11 +9,9 @@ from .. import redraw, timer
 from ..client.submissions import PhotoCorrections
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.tags import Place, active_mesh, copy_words
 from ..runner import Phase
 from ..scene import corrections
 from ..scene import own_head as solve_again
-from ..scene.own_head import own_id
 from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
@@ -21,14 +19,14 @@ from ..shared.options import HeadOptions, named_regions
 from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, needs, poll_of, report_error
 
 
-def _chosen_place(context: bpy.types.Context) -> Place:
+def _chosen_place(context: bpy.types.Context) -> tags.Place:
     """The scene shown in the window, and where a new head is placed in it."""
-    return Place.shown(context, at_cursor=context.scene.likeness.place == "CURSOR")
+    return tags.Place.shown(context, at_cursor=context.scene.likeness.place == "CURSOR")
 
 
 def _own_id(collection: bpy.types.Collection, scene: bpy.types.Scene) -> str:
     """The id of a head that is to be changed, which no copy shares any more."""
-    into, parted = own_id(collection)
+    into, parted = solve_again.own_id(collection)
     if parted and not bpy.app.background:  # an undo in between must not bring the shared id back
         redraw.push_undo("Part Head from Its Copies", scene)
     return into
@@ -112,7 +110,7 @@ class _Reconstructing(_Watching):
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
             photos, given = solve_again.photos_to_send(collection, context.scene)
             missing = solve_again.missing_photos(collection, photos)
-            said = copy_words(active_mesh(context, collection), collection)
+            said = tags.copy_words(tags.active_mesh(context, collection), collection)
             if said:
                 self.report({"INFO"}, said)
             name, wished = tags.name_of(collection), collection.likeness
@@ -315,7 +313,7 @@ class PaintRegion(_OnHead, bpy.types.Operator):
         return replace(options, mirror=", ".join(mirrored + [self.region] * (self.source == OTHER_SIDE)))
 
     def _paints(self, collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
-        mesh = active_mesh(bpy.context, collection)
+        mesh = tags.active_mesh(bpy.context, collection)
         if mesh is not None and mesh.mode == "WEIGHT_PAINT":
             bpy.ops.object.mode_set(mode="OBJECT")
         brush = corrections.brush_of(mesh) if self.region == corrections.BRUSH and mesh is not None else b""
@@ -334,12 +332,12 @@ class TextureBrush(LikenessOperator):
 
     poll = needs(
         (tags.active_head, NO_HEAD),
-        (lambda c: active_mesh(c, tags.active_head(c)), "The head has no mesh any more. Solve it again first"),
+        (lambda c: tags.active_mesh(c, tags.active_head(c)), "The head has no mesh any more. Solve it again first"),
     )
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
-        mesh = active_mesh(context, collection)
+        mesh = tags.active_mesh(context, collection)
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
             if context.view_layer.objects.active == mesh:

@@ -22,7 +22,6 @@ from ..errors import AddonError
 from ..objects.actions import animated_keys, driven_keys, linear_curve
 from ..objects.tags import Place, expressive_meshes, key_mesh
 from ..protocol import clips
-from ..protocol.clips import ExpressionClip
 from ..rig.lead import led_keys, set_keys
 from ..runner import JobView, Phase
 from ..scene.expressions import locked_keys, read_cues
@@ -36,7 +35,7 @@ from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, cancel_
 from . import transfer_keys
 
 
-def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, ExpressionClip]:
+def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, clips.ExpressionClip]:
     """Yield the progress of the transfer, return its result; closing the generator early cancels the job.
 
     Raises ``AddonError`` with the backend's message, or ``busy``.

@@ -16,7 +16,6 @@ from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask, described, understood
 from ..objects import meshes, tags
-from ..objects.tags import cameras_by_photo
 from ..shared.names import ALL_PART_NAMES, BUST, GLASSES, HANDLES
 from ..shared.similarity import LocalMotion, Similarity, fit_similarity
 from .expressions import LID_ATTACHED_PARTS
@@ -252,7 +251,7 @@ def reset_points(collection: bpy.types.Collection, photo: str) -> None:
         bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
     if photo in _stored(collection):
         change(collection, photo, points=())
-    camera = cameras_by_photo(collection).get(photo)
+    camera = tags.cameras_by_photo(collection).get(photo)
     if out and camera is not None:
         put_points(collection, camera)
 
@@ -290,7 +289,7 @@ def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -
     The motion is interpolated by Wendland's C2 function, so that it ends ``reach`` metres from a dragged point. It is a
     sculpt, which solving again keeps. The points then count as fitted, in all photos.
     """
-    camera, head = cameras_by_photo(collection).get(photo), tags.part_object(collection, "head")
+    camera, head = tags.cameras_by_photo(collection).get(photo), tags.part_object(collection, "head")
     if camera is None or head is None:
         return 0
     fitted = {
@@ -460,7 +459,7 @@ def _forget_points(collection: bpy.types.Collection, photo: str, landmarks: set[
     if (before := _stored(collection).get(photo)) is not None:
         change(collection, photo, points=tuple(point for point in before.points if point[0] not in landmarks))
     if shown:
-        put_points(collection, cameras_by_photo(collection)[photo])
+        put_points(collection, tags.cameras_by_photo(collection)[photo])
 
 
 def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str, Any]]) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..errors import AddonError
 from ..objects import meshes, tags
-from ..objects.tags import active_mesh, part_on
 from ..rig.bones import open_edges
 from ..shared.names import ARKIT_NAMES, PART_NAMES
 from ..shared.photo_folder import png_bytes
@@ -436,7 +435,7 @@ def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
     if reason := unavailable_reason(context):
         raise AddonError(f"{reason}.")
     body, collection = body_of(context), tags.active_head(context)
-    head = active_mesh(context, collection)
+    head = tags.active_mesh(context, collection)
     _, weights, *_ = _fitted(head, body)
     yield 0.05
     sources = skin_sources(collection, head, body, weights)
@@ -497,7 +496,7 @@ def apply_head(
         expressions[name][skin.numbers] = weights[:, None] * placement.offsets(moves)
     own = [skin.numbers]
     for part in PART_NAMES[1:]:
-        obj = part_on(collection, head, part)
+        obj = tags.part_on(collection, head, part)
         shape = None if obj is None else _shape_of(obj, len(basis))
         if shape is None or not len(shape.numbers):
             continue

@@ -13,7 +13,6 @@ from ..client.submissions import PhotoFile, unique_labels
 from ..errors import AddonError
 from ..objects import tags
 from ..objects.meshes import hm08_order, neutral_coordinates, origin_of, to_head
-from ..objects.tags import part_object
 from ..shared.names import PART_NAMES
 from .materials import file_bytes, relief_nodes
 
@@ -166,7 +165,7 @@ def neutral_head(collection: bpy.types.Collection) -> bytes:
     """
     shapes = []
     for part in PART_NAMES:
-        obj = part_object(collection, part)
+        obj = tags.part_object(collection, part)
         if obj is None:
             raise AddonError(
                 f"The head {collection.name} has no {part} any more.",

@@ -11,7 +11,6 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from .. import installer, redraw
 from ..backend_process import folders
-from ..backend_process.folders import FolderState, Looks
 from ..backend_process.install import installed_bytes
 from ..backend_process.server import LocalBackend
 from ..client.conversation import ServerAddress, remote_address
@@ -20,7 +19,7 @@ from ..identity import PACKAGE, version
 from ..shared.keys import is_loopback
 from ..text import draw_error, draw_wrapped, gigabytes
 
-_existing_backends = Looks(folders.problem_of)
+_existing_backends = folders.Looks(folders.problem_of)
 BACKEND_LOCATIONS = (
     ("INSTALLED", "Installed", "A backend that this extension installs and looks after"),
     ("EXISTING", "Existing", "A backend that is on this computer already"),
@@ -152,7 +151,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
         row.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
 
-    def _draw_installed(self, layout: bpy.types.UILayout, named: FolderState) -> None:
+    def _draw_installed(self, layout: bpy.types.UILayout, named: folders.FolderState) -> None:
         """Draw what is installed, or what would be."""
         installed = named.installed
         if installed is not None:

@@ -14,7 +14,6 @@ from ..errors import AddonError
 from ..identity import PACKAGE
 from ..objects import tags
 from ..objects.meshes import is_sculpted
-from ..objects.tags import active_mesh, cameras_by_photo, copy_words
 from ..operators.photos import AddPhotos
 from ..operators.reconstruct import ALL_PHOTOS
 from ..redraw import TAB
@@ -107,7 +106,8 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         collection = tags.active_head(context)
         if collection is not None:
             column.operator("likeness.solve_again", icon="FILE_REFRESH")
-            said = copy_words(active_mesh(context, collection), collection), list_words(collection, context.scene)
+            mesh = tags.active_mesh(context, collection)
+            said = tags.copy_words(mesh, collection), list_words(collection, context.scene)
             for sentence in filter(None, said):
                 draw_wrapped(layout, sentence, icon="INFO")
         if view.phase is Phase.FAILED:
@@ -170,7 +170,7 @@ class ShapePanel(_OfHead, bpy.types.Panel):
         row.prop(wished, "average", text="Average")
         if wished.changed:  # only beside a single slider: two would have no room for their names
             row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
-        mesh = active_mesh(context, collection)
+        mesh = tags.active_mesh(context, collection)
         if mesh is not None:
             _draw_kept(layout, mesh)
 
@@ -280,7 +280,7 @@ class PhotosPanel(_OfHead, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
         wished, hidden = collection.likeness, tags.cameras_collection(collection)
-        photos = cameras_by_photo(collection, active_mesh(context, collection))
+        photos = tags.cameras_by_photo(collection, tags.active_mesh(context, collection))
         if not photos:
             layout.label(text="None of its photos' cameras is left.")
             return

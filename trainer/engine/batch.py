@@ -7,11 +7,9 @@ the ``number`` field holds 0 0 0 1 1, and a ``shared`` one, a template for examp
 
 import dataclasses
 import functools
-import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -26,7 +24,7 @@ number of each row's sample, ascending from 0 in every batch. ``shared``: the sa
 ``rows``, but the last batches, and so the last rows, may lack it."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Coding:
     """How values are stored: as integers ``round((value - offset) * levels / step)``, within the type's range."""
 
@@ -228,6 +226,6 @@ class StoredBatches(Generic[Kind]):
 @functools.cache
 def _nested_kind(kind: type[Batch], name: str) -> type[Batch] | None:
     """The class of a field that is a batch itself, or None."""
-    hint = typing.get_type_hints(kind)[name]
-    kinds = [one for one in (hint, *typing.get_args(hint)) if isinstance(one, type) and issubclass(one, Batch)]
+    hint = get_type_hints(kind)[name]
+    kinds = [one for one in (hint, *get_args(hint)) if isinstance(one, type) and issubclass(one, Batch)]
     return kinds[0] if kinds else None

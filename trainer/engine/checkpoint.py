@@ -5,12 +5,11 @@ A file is renamed to its name once it is on the disk, so a kill at any moment le
 random generators are not needed: every batch seeds them from (seed, stage, its number), see ``trainer.engine.trainee``.
 """
 
-import dataclasses
 import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -86,7 +85,7 @@ class CheckpointFolder:
         """Write the best weights of their stage so far (no optimiser state)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.best_path(checkpoint.state.stage)
-        write_checkpoint(path, dataclasses.replace(checkpoint, optimizer={}))
+        write_checkpoint(path, replace(checkpoint, optimizer={}))
         return path
 
     def best_path(self, stage: int) -> Path:
@@ -120,7 +119,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"model/{name}": value for name, value in checkpoint.model.items()}
     tensors |= {f"average/{name}": value for name, value in checkpoint.average.items()}
     tensors |= {f"optimizer/{name}": value for name, value in checkpoint.optimizer.items()}
-    state = json.dumps(dataclasses.asdict(checkpoint.state))
+    state = json.dumps(asdict(checkpoint.state))
     metadata = {"format": str(FORMAT), "state": state, "torch": torch.__version__}
     write_tensors(path, tensors, metadata)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -218,7 +217,7 @@ class _Session:
 
     def _count(self, report: StepReport, seconds: float) -> None:
         state = self.state
-        self.state = dataclasses.replace(
+        self.state = replace(
             state,
             step=state.step + 1,
             samples=state.samples + report.samples,
@@ -267,7 +266,7 @@ class _Session:
         if name not in figures:
             raise RecipeError(f"select names {name!r}; the stage measures {', '.join(figures) or 'nothing'}.")
         if math.isfinite(figures[name]) and (self.state.best is None or sign * (figures[name] - self.state.best) > 0):
-            self.state = dataclasses.replace(self.state, best=figures[name])
+            self.state = replace(self.state, best=figures[name])
             self.checkpoints.save_best(trainee.checkpoint(self.state))
 
     def _held_out_batches(self, config: StageConfig, source: Source) -> Iterator[object]:
@@ -290,7 +289,7 @@ class _Session:
     def _next_stage(self, trainee: Trainee) -> None:
         """Save the stage's end, then set ``state`` to the next stage."""
         state, last = self.state, self.state.stage + 1 == len(self.recipe.stages)
-        self.state = dataclasses.replace(state, finished=last)
+        self.state = replace(state, finished=last)
         self._save(trainee)
         if last:
             say(f"finished after {state.run_steps} steps and {logs.clock_text(state.run_seconds)} of training")

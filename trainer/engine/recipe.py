@@ -10,11 +10,9 @@ import functools
 import importlib
 import re
 import tomllib
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import tomli_w
@@ -100,7 +98,7 @@ class RecipeError(LikenessError):
         super().__init__("usage", sentence, advice)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A training run: stages in sequence, each initialised with the previous one's weights where names match."""
 
@@ -273,7 +271,7 @@ def decode(expected: Any, value: Any, key: str, where: str) -> Any:
     ``key`` is the path of the value for error messages, ``where`` the file. Integers are accepted as floats, nothing
     else is converted. Raises ``RecipeError``.
     """
-    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    origin, arguments = get_origin(expected), get_args(expected)
     config = next((argument for argument in (expected, *arguments) if dataclasses.is_dataclass(argument)), None)
     if config is not None and origin is tuple:
         _require(isinstance(value, list), "a list", value, key, where)
@@ -321,7 +319,7 @@ def _decode_dataclass(expected: type, value: Any, key: str, where: str) -> Any:
 
 @functools.cache
 def _type_hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+    return get_type_hints(cls)
 
 
 def _join(key: str, name: str) -> str:

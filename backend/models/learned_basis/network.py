@@ -21,7 +21,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.functional import normalize
 
 from backend.geometry.deformation_graph import GraphSurface, graph_surface
 from backend.geometry.mesh_hierarchy import spread
@@ -82,7 +81,7 @@ def solved_light(
     points, colours = vertices[:, chosen], reflectance[:, chosen]
     normals = vertex_normals(vertices, faces)[:, chosen]
     centre = cameras.centres()[:, None]
-    facing = (normals * normalize(centre - points, dim=-1)).sum(-1).clamp(min=0)
+    facing = (normals * functional.normalize(centre - points, dim=-1)).sum(-1).clamp(min=0)
     grid = cameras.project(points)[..., :2] * (2 / size) - 1
     inside = (grid.abs() < 1).all(-1)
     linear = linear_from_srgb(pictures)

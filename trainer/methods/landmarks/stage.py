@@ -19,7 +19,6 @@ from torch.nn import functional
 from backend.fitting import detector_model
 from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.models import landmarks
-from backend.models.landmarks import SurfaceLandmarker, net_points
 from backend.models.registry import LANDMARK_NET
 from backend.photos.faces import mean_landmarks
 from backend.rendering.camera import Camera
@@ -357,7 +356,7 @@ class SurfaceErrors:
 
 
 def surface_errors(
-    landmarker: SurfaceLandmarker, points: LandmarkEmbedding, count: int, seed: int = SEED
+    landmarker: landmarks.SurfaceLandmarker, points: LandmarkEmbedding, count: int, seed: int = SEED
 ) -> SurfaceErrors:
     """Errors on ``count`` synthetic people, with windows found as in the photo stage; points : the net's embedding."""
     people = PeopleConfig(size=SIZE, framing="roomy", seed=seed).build()
@@ -370,7 +369,7 @@ def surface_errors(
 
 
 def _errors(
-    landmarker: SurfaceLandmarker, points: LandmarkEmbedding, batch: PeopleBatch, number: int
+    landmarker: landmarks.SurfaceLandmarker, points: LandmarkEmbedding, batch: PeopleBatch, number: int
 ) -> tuple[np.ndarray, ...] | None:
     """A row of ``SurfaceErrors``; None if the detector finds no face."""
     pixels = np.ascontiguousarray((batch.images[number].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
@@ -485,8 +484,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure the errors, write the model and print the figures."""
-    landmarker = SurfaceLandmarker.load(arguments.model)
-    measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
+    landmarker = landmarks.SurfaceLandmarker.load(arguments.model)
+    measured = surface_errors(landmarker, landmarks.net_points(arguments.model), arguments.people)
     detector_model.save_detector_model(fit_surface_model(measured), arguments.out, landmarker.version)
     detector_model.save_detector_model(fit_detector_model(measured), arguments.detector)
     for name, errors in (("landmark net", measured.errors), ("detector", measured.detector)):

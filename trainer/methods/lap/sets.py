@@ -3,9 +3,8 @@ each into sets of random size, so that the nets learn from one photo and from ma
 truth. And, once: the linear decoders' first bases, by PCA of people's true maps.
 """
 
-import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -166,7 +165,7 @@ def augment_sets(batch: LapBatch, config: AugmentConfig) -> LapBatch:
         batch = _mirrored(batch, torch.rand(sets, device=device) < config.mirror)
     if config.rotate_degrees or config.zoom or config.shift:
         batch = _moved(batch, config)
-    return dataclasses.replace(batch, images=exposed(batch.images, config))
+    return replace(batch, images=exposed(batch.images, config))
 
 
 def exposed(images: Tensor, config: AugmentConfig) -> Tensor:
@@ -196,7 +195,7 @@ def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
             view_depth=_flip_where(photos, truth.view_depth),
         )
     images, labels = _flip_where(photos, batch.images), _flip_where(photos, batch.labels)
-    return dataclasses.replace(batch, images=images, labels=labels, truth=truth)
+    return replace(batch, images=images, labels=labels, truth=truth)
 
 
 def _flip_where(chosen: Tensor, maps: Tensor) -> Tensor:
@@ -232,5 +231,5 @@ def _moved(batch: LapBatch, config: AugmentConfig) -> LapBatch:
         whole = torch.stack([truth.view_depth, (truth.view_depth > 0).float()], 1)
         depth, share = sample(whole, "bilinear", "zeros").unbind(1)
         depth = torch.where(share > 0.999, depth + (nearer - distance)[:, None, None], 0.0)
-        truth = dataclasses.replace(truth, rotation=turn @ truth.rotation, translation=translation, view_depth=depth)
-    return dataclasses.replace(batch, images=images, labels=labels, truth=truth)
+        truth = replace(truth, rotation=turn @ truth.rotation, translation=translation, view_depth=depth)
+    return replace(batch, images=images, labels=labels, truth=truth)

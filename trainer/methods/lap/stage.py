@@ -16,7 +16,6 @@ from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet, Scene
 from backend.models.registry import LAP
 from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View
-from backend.rendering.depth_surface import normals_from_depth, points_from_depth
 from trainer import losses as shared_losses
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.methods.lap import sets
@@ -35,7 +34,7 @@ def normal_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Masked mean of 1 - cos of the angle between the normals of two depth maps (N, H, W)."""
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
     inner = -functional.max_pool2d(-mask[:, None].float(), 3, 1, 1)[:, 0]  # pixels whose neighbours are known, too
-    cosine = (normals_from_depth(depth, camera) * normals_from_depth(truth, camera)).sum(-1)
+    cosine = (depth_surface.normals_from_depth(depth, camera) * depth_surface.normals_from_depth(truth, camera)).sum(-1)
     return ((1 - cosine) * inner).sum() / inner.sum().clamp(min=1)
 
 
@@ -61,7 +60,7 @@ def view_error(view: View, truth: View, depth: Tensor) -> Tensor:
     """
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
     step = max(1, depth.shape[-1] * _VIEW_STRIDE // 64)
-    points = points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
+    points = depth_surface.points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
     apart = _picture_coordinates(view.apply(points)) - _picture_coordinates(truth.apply(points))
     return 100.0 * apart.norm(dim=-1).mean()
 
@@ -133,7 +132,7 @@ Errors = dict[str, Tensor]
 def errors_of(depth: Tensor, true: Tensor, mask: Tensor) -> Errors:
     """Errors of depths (N, S, S), whose gaps are filled, over a mask (N, S, S)."""
     camera = CanonicalCamera(tuple(true.shape[-2:]))
-    normals = (normals_from_depth(maps, camera) for maps in (depth, true))
+    normals = (depth_surface.normals_from_depth(maps, camera) for maps in (depth, true))
     return {"side": side_per_photo(depth, true, mask), "mad": mad_per_photo(*normals, mask)}
 
 
@@ -453,7 +452,7 @@ class LapStage(Stage):
             view = View(truth.rotation, truth.translation)
             photo, visible = depth_surface.unwarp_to_canonical(pictures, depth, surface, view, camera)
             albedo = truth.albedo[batch.set_of] * 2 - 1
-            image = depth_surface.lambert_image(albedo, normals_from_depth(depth, camera), scene.light)
+            image = depth_surface.lambert_image(albedo, depth_surface.normals_from_depth(depth, camera), scene.light)
             known = (visible & truth.albedo_seen[batch.set_of]).float()
             terms["light"] = albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms

@@ -5,7 +5,6 @@ synthetic people are ours and have weight 0 by default. Below the stage: its aug
 with their truth, and its figures, from one pass of the encoder.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -361,7 +360,7 @@ def augment_faces(batch: FaceBatch, config: AugmentConfig) -> FaceBatch:
         batch = mirrored_faces(batch, sets[batch.set_of])
     if config.rotate_degrees or config.zoom or config.shift:
         batch = _moved(batch, config)
-    return dataclasses.replace(batch, images=exposed(batch.images, config))
+    return replace(batch, images=exposed(batch.images, config))
 
 
 def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
@@ -390,7 +389,7 @@ def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
             light=chosen(truth.light * odd, truth.light),
             albedo=chosen(truth.albedo.flip(-1), truth.albedo),
         )
-    return dataclasses.replace(
+    return replace(
         batch,
         images=chosen(batch.images.flip(-1), batch.images),
         labels=chosen(batch.labels.flip(-1), batch.labels),
@@ -422,7 +421,7 @@ def _moved(batch: FaceBatch, config: AugmentConfig) -> FaceBatch:
         affine = torch.eye(3, device=device).repeat(known, 1, 1)
         affine[:, :2, :2] = turn[:known]
         affine[:, :2, 2] = middle + size * move[:known] - (turn[:known] @ turn.new_full((2, 1), middle))[..., 0]
-        truth = dataclasses.replace(
+        truth = replace(
             truth,
             intrinsics=affine @ truth.intrinsics,
             albedo=grid_sample(truth.albedo, grid[:known], padding_mode="border", align_corners=False),
