@@ -82,20 +82,13 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """Return the batch on ``device``."""
-        return self._mapped(lambda value, role: value.to(device))
-
-    def take(self, rows: Tensor | slice) -> Self:
-        """Return chosen rows, by bool (N,), number or slice, of a batch whose fields all have N rows."""
-        return self._mapped(lambda value, role: value if role == "shared" else value[rows])
-
-    def _mapped(self, change: Callable[[Tensor, str], Tensor]) -> Self:
-        values = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Batch):
-                value = value._mapped(change)
-            values[field.name] = change(value, _role(field)) if isinstance(value, Tensor) else value
-        return type(self)(**values)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return type(self)(
+            **{
+                name: value.to(device) if isinstance(value, (Batch, Tensor)) else value
+                for name, value in values.items()
+            }
+        )
 
 
 def _role(field: dataclasses.Field) -> str:

@@ -57,8 +57,6 @@ def test_rows_are_joined_numbers_go_on_and_shared_fields_stay() -> None:
     both = Photos.concatenate([photos(3, 4), photos(5)], CPU)
     assert both.set_of.tolist() == [0, 0, 1, 1, 2, 2] and both.mask.tolist() == [7.0]
     assert torch.equal(both.images, photos(3, 4, 5).images) and len(both.truth.shape) == 6 and both.marks is None
-    part = both.take(torch.tensor([True, False, False, True, False, False]))
-    assert torch.equal(part.truth.shape, both.truth.shape[[0, 3]]) and part.mask.tolist() == [7.0]
 
 
 def test_parts_that_only_some_batches_have() -> None:
