@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
+from backend.hair.hair_strands import HIDES
 from backend.models.hair_kind import HairKind
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -24,6 +25,7 @@ makes hair lighter and nothing makes it darker than the face is in the same ligh
 _LEAST_SHADING = 0.15
 """Least shading, relative to its mean over the hair. Darker shading is a guess, and dividing by it gives too bright an
 albedo."""
+_SHORT = "shaved", "buzz"
 _FRONT = 0.006
 """Metres behind the foremost hair within which hair counts as visible: half a lock."""
 UNKNOWN = np.array([0.045, 0.028, 0.018])
@@ -31,8 +33,6 @@ UNKNOWN = np.array([0.045, 0.028, 0.018])
 _RANGE = 0.7
 """Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
 Larger differences are shadows or highlights."""
-_HIDES = 0.02
-"""Metres: shorter hair lets skin through, whose brightness is no lock's own."""
 _FEW = 2.0
 """Weight of the hair's overall colour as a prior, in samples (points of guides that a photo shows)."""
 _GREENEST, _REDDEST = 0.5, 1.5
@@ -66,16 +66,17 @@ def strand_colours(
     by_name, albedo = {face.name: face for face in faces}, fitted.vertex_albedo
     bare = load_template().regions["face"][: len(albedo)] > 0.5
     skin = float(np.median(albedo[bare], 0) @ np.array(LUMINANCE))
-    seen = [_observed_albedo(guides, photo, by_name[photo.name], skin) for photo in fitted.photos]
+    thin = 0.0 if kind is None else 1 - kind.probability("density", "full") * (1 - kind.probability("length", *_SHORT))
+    seen = [_observed_albedo(guides, photo, by_name[photo.name], skin, thin) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P)
     views = [colour for _, _, colour in seen if colour is not None]
-    more = (_observed_albedo(guides, photo, by_name[photo.name], skin)[2] for photo in others)
+    more = (_observed_albedo(guides, photo, by_name[photo.name], skin, thin)[2] for photo in others)
     whole = colour_of_views(np.array(views), [one[1] for one in more if one is not None]) if views else np.log(UNKNOWN)
     if kind is not None and "grey" in kind.odds:
         whole = greyed(whole, kind.odds["grey"])
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
     half = guides.shape[1] // 2
-    hidden = np.minimum(np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1) / _HIDES, 1.0)
+    hidden = np.minimum(np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1) / HIDES, 1.0)
     ends = []
     for part in (slice(0, half), slice(half, None)):
         each = np.where(shown, logs, 0.0)[:, :, part], shown[:, :, part]
@@ -136,11 +137,12 @@ def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
 
 
 def _observed_albedo(
-    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, skin: float
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, skin: float, thin: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """What one photo tells: (G, P) log green albedo at the guides' points relative to the hair as a whole, (G, P)
     whether the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none: its hue by
-    the light, its brightness by that of the face's skin, whose albedo's luminance is ``skin``."""
+    the light, its brightness by that of the face's skin, whose albedo's luminance is ``skin``. Hair that is thin or
+    clipped, with probability ``thin``, shows skin: up to half of its pixels, those most like skin, are left out."""
     scale = min(1.0, _SIDE / max(face.labels.shape))
     camera = photo.camera.scaled(scale)
     size = camera.size
@@ -149,6 +151,11 @@ def _observed_albedo(
         linear = np.repeat((linear @ np.array(LUMINANCE, np.float32))[..., None], 3, axis=-1)
     labels = cv2.resize(face.labels, size, interpolation=cv2.INTER_NEAREST)
     hair = cv2.erode((labels == FaceClass.HAIR).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # without mixed edges
+    bare, level = linear[labels == FaceClass.SKIN], np.array(LUMINANCE, np.float32)
+    if len(bare) and hair.any():
+        start = np.median(bare, 0)
+        share = (linear - start) @ (np.median(linear[hair], 0) - start)
+        hair &= share >= np.quantile(share[hair], 0.5 * thin)
     pixel = camera.project(guides.astype(np.float64))
     column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
     inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
@@ -167,7 +174,6 @@ def _observed_albedo(
         return log_albedo[..., 1], shown, None
     whole = np.median(log_albedo[shown], 0)
     lock = log_albedo[..., 1] - whole[1]
-    bare, level = linear[labels == FaceClass.SKIN], np.array(LUMINANCE, np.float32)
     if len(bare):
         times = np.maximum(np.median(linear[hair], 0) @ level, _DARKEST) / (np.median(bare, 0) @ level)
         whole += np.log(max(times * skin, _BLACKEST) / (np.exp(whole) @ level))

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.groom.scalp import lock_variation
-from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, resampled_to, shortened
+from backend.hair.hair_strands import FACIAL_GUIDES, HIDES, HairStrands, resampled_to, shortened
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
@@ -93,9 +93,11 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     most = _FINISHED if strands.free is None or not strands.free.any() else _CURLED  # braids turn often
     guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], most))
     near = cKDTree(_alike(guides)).query(_alike(guides), k=min(_BESIDE, len(guides)))[1].reshape(len(guides), -1)
-    area = np.cumsum(strands.width.astype(np.float64) ** 2)
+    # short hairs are drawn as more and finer ones, else napes and sideburns are dots
+    finer = np.sqrt(np.maximum(HIDES / np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1), 1.0))
+    area = np.cumsum(finer * strands.width.astype(np.float64) ** 2)
     scalp = len(guides) - int(strands.parameters.get(FACIAL_GUIDES, 0.0))
-    count = round(count * area[-1] / (area[scalp - 1] if scalp else _SCALP))
+    count = round(count * area[-1] / ((strands.width[:scalp].astype(np.float64) ** 2).sum() if scalp else _SCALP))
     own = np.searchsorted(area, (np.arange(count) + 0.5) / count * area[-1]).clip(0, len(guides) - 1)
     others = near[own[:, None], generator.integers(0, near.shape[1], (count, 2))]
     three, weight = np.column_stack([own, others]), generator.dirichlet((1.0, 1.0, 1.0), count)
@@ -107,11 +109,15 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     loose = np.ones(count, bool) if strands.free is None else strands.free[own] > 0
     if strands.scalp is not None:
         skin = strands.scalp.vertices
-        place = cKDTree(skin).query(roots + beside)[1]
+        apart, around = cKDTree(skin).query(roots + beside, k=3)  # the nearest alone made beads
+        place, share = around[:, 0], 1 / (apart + 1e-6)
+        share /= share.sum(1, keepdims=True)
         normal = np.where(loose[:, None], 0.0, vertex_normals(skin, strands.scalp.triangles)[place])
         beside -= ((roots + beside - skin[place]) * normal).sum(1, keepdims=True) * normal  # roots on the skin
-        edge, top = np.where(loose, _RIM, strands.scalp.edge[place]), strands.scalp.top[place]
-        kept = np.flatnonzero((generator.random(count) < strands.scalp.density[place]) | loose)
+        maps = strands.scalp.edge, strands.scalp.top, strands.scalp.density
+        edge, top, dense = ((share * values[around]).sum(1) for values in maps)
+        edge = np.where(loose, _RIM, edge)
+        kept = np.flatnonzero((generator.random(count) < dense) | loose)
     own, three, weight, top, loose = own[kept], three[kept], weight[kept], top[kept], loose[kept]
     rim, chance = smoothstep(0.0, _RIM, edge[kept]), generator.random((4, len(kept)))
     end = 1 - chain.get("trim", 0.25) * chance[0] ** chain.get("trim_power", 1.0)
@@ -129,7 +135,8 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]
     colours = strands.root_colour, strands.tip_colour
     root, tip = (tone * (weight[..., None] * colour[three]).sum(1) for colour in colours)
-    return FinishedHairs(hairs, root, tip, _THIN + (1 - _THIN) * rim, own >= scalp, chain.get("curl_radius", 0.0))
+    thick = (_THIN + (1 - _THIN) * rim) / finer[own]
+    return FinishedHairs(hairs, root, tip, thick, own >= scalp, chain.get("curl_radius", 0.0))
 
 
 def _alike(hairs: np.ndarray) -> np.ndarray:

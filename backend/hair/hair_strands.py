@@ -13,6 +13,8 @@ MOST_GUIDES, MOST_POINTS = 4096, 64
 """Limits on read and sent files: number of guides, and points of each. 4 MB; four times the guides of a fit."""
 FACIAL_GUIDES = "facial_guides"
 """Name among ``HairStrands.parameters`` of how many guides, the last ones, are facial hair."""
+HIDES = 0.02
+"""Metres: shorter hair lets skin through."""
 MOST_RADIUS = 0.001
 """Metres; the thickest hair has a tenth of this."""
 

@@ -17,7 +17,6 @@ from transfer_rigs import rig, select
 from blender_addon.client.submissions import PhotoFile
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import origin_of
-from blender_addon.objects.tags import cameras_by_photo
 from blender_addon.protocol.result import HeadResult
 from blender_addon.ui.panel import HEAD_PANELS, MainPanel
 
@@ -132,11 +131,11 @@ def test_solving_again_changes_the_head_that_the_copy_was_made_of_and_says_so(
 def test_solving_again_leaves_the_copy_its_cameras(backend: Backend, collection: bpy.types.Collection) -> None:
     """Also where the head's own camera of that photo was deleted."""
     own, copy = copy_of_all(collection)
-    bpy.data.objects.remove(cameras_by_photo(collection, own)["square.jpg"])
-    cameras = cameras_by_photo(collection, copy)
+    bpy.data.objects.remove(tags.cameras_by_photo(collection, own)["square.jpg"])
+    cameras = tags.cameras_by_photo(collection, copy)
     assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert {camera.parent for camera in cameras.values()} == {copy}
-    assert cameras_by_photo(collection, own)["square.jpg"].parent == own
+    assert tags.cameras_by_photo(collection, own)["square.jpg"].parent == own
 
 
 def test_expressions_go_onto_the_head_whose_part_is_selected(collection: bpy.types.Collection) -> None:
@@ -194,7 +193,7 @@ def test_a_head_that_nobody_compares_stays_neutral(looking: bpy.types.Collection
 
 
 def test_how_a_photo_lies_over_the_head_stays(looking: bpy.types.Collection) -> None:
-    camera = cameras_by_photo(looking)[PHOTO]
+    camera = tags.cameras_by_photo(looking)[PHOTO]
     (background,) = camera.data.background_images
     assert (background.display_depth, background.alpha) == ("BACK", 1.0)
     background.display_depth, background.alpha = "FRONT", 0.25

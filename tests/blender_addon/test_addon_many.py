@@ -19,7 +19,6 @@ from blender_addon.errors import AddonError
 from blender_addon.many import run
 from blender_addon.many.stage import CATALOGUE_ID, mark_as_asset
 from blender_addon.objects import tags
-from blender_addon.objects.tags import Place, remove_head
 from blender_addon.operators import photos as operators
 from blender_addon.protocol.result import HeadResult
 from blender_addon.runner import JobView, Phase
@@ -253,7 +252,7 @@ def test_the_picture_is_the_backends_portrait_and_goes_with_the_head(backend: Ba
     assert np.abs(shown[..., :3] * 255 - pixels).max() < 1.0 and (shown[..., 3] == 1.0).all()
     import_head(replace(result, portrait_png=None), bpy.context, into=head[tags.HEAD_ID])
     assert head[tags.PORTRAIT].packed_file.size == len(png_bytes(pixels))
-    remove_head(str(head[tags.HEAD_ID]))
+    tags.remove_head(str(head[tags.HEAD_ID]))
     assert not [image for image in bpy.data.images if tags.HEAD_ID in image]
 
 
@@ -262,7 +261,7 @@ def writing(many) -> None:
     """A run that has made its heads and is writing the library."""
     many.apart = True
     bpy.ops.likeness.reconstruct_many()
-    job = Job(Place.shown(bpy.context), (), (), HeadOptions(texture_size=1024), frame=False, pack_photos=False)
+    job = Job(tags.Place.shown(bpy.context), (), (), HeadOptions(texture_size=1024), frame=False, pack_photos=False)
     run.begin(run.ManyRun(job, None, True, library=True))
     run.tick()
     assert run.is_writing()

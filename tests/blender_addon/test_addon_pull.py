@@ -14,7 +14,6 @@ from machine_speed import times_slower
 from backend.geometry.template import load_template
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import neutral_coordinates, origin_of, sculpted, to_head
-from blender_addon.objects.tags import cameras_by_photo
 from blender_addon.scene import corrections
 
 PHOTO = "portrait.jpg"
@@ -42,7 +41,7 @@ def landmarks(collection: bpy.types.Collection, photo: str) -> np.ndarray:
 
 def drag(collection: bpy.types.Collection, landmark: int, change: tuple[float, float]) -> None:
     """Move a shown landmark by pixels of the photo, as the artist does."""
-    camera = cameras_by_photo(collection)[PHOTO]
+    camera = tags.cameras_by_photo(collection)[PHOTO]
     point = next(p for p in corrections.put_points(collection, camera) if p[tags.LANDMARK] == landmark)
     fx, fy, *_ = camera[tags.INTRINSICS]
     point.location.x += change[0] / fx * -point.location.z
@@ -105,7 +104,7 @@ def test_points_are_shown_on_the_present_skin_and_go_back_with_it(collection: bp
 def shown_points(collection: bpy.types.Collection) -> np.ndarray:
     """(478, 2) pixels of the photo at which landmarks are shown; NaN for those that are not."""
     places = np.full((478, 2), np.nan)
-    for landmark, place in corrections.fitted_points(collection, cameras_by_photo(collection)[PHOTO]).items():
+    for landmark, place in corrections.fitted_points(collection, tags.cameras_by_photo(collection)[PHOTO]).items():
         if landmark < 478:
             places[landmark] = place
     return places
@@ -123,6 +122,6 @@ def test_the_reach_bounds_it(collection: bpy.types.Collection) -> None:
 
 
 def test_without_a_dragged_point_nothing_moves(collection: bpy.types.Collection) -> None:
-    corrections.put_points(collection, cameras_by_photo(collection)[PHOTO])
+    corrections.put_points(collection, tags.cameras_by_photo(collection)[PHOTO])
     assert bpy.ops.likeness.pull_skin(photo=PHOTO) == {"CANCELLED"}
     assert sculpted(tags.part_object(collection, "head").data) is None

@@ -152,6 +152,7 @@ def _probability(kind: HairKind, field: str, value: str, *also: str) -> float:
     value = _READ_AS.get(value, value)
     place = FIELDS[field].index(value)
     beside = FIELDS[field][max(place - 1, 0) : place + 2] if field == "length" or value == "ring" else (value,)
+    beside = tuple(_READ_AS.get(one, one) for one in beside)
     alike = {value, MIRRORED.get(value, value)}  # which side, lines tell: the reader is right for 7 of 45
     own = kind.probability(field, *alike) / len(alike)
     more = kind.probability(field, *(set(also) & set(FIELDS[field])))  # what is tied at the back is read as up, too

@@ -56,13 +56,18 @@ def mirrored(groom: Groom) -> Groom:
     return replace(groom, kind=MappingProxyType(kind), shape=MappingProxyType({**groom.shape, "flow": flow}))
 
 
+_LOCKS = "clump_side", "clump_top", "lock_side", "lock_top"
+
+
 def receded(groom: Groom, name: str) -> Groom:
     """The groom with the hairline, and as thin, as of the groom ``name``."""
     like = load_grooms()[name]
     thin = {key: like.shape["zone"][key] for key in ("receded", "thin", "thin_end")}
     shape = {**groom.shape, "zone": {**groom.shape["zone"], **thin}}
     kind = {**groom.kind, "density": like.kind["density"]}
-    return replace(groom, kind=MappingProxyType(kind), hairline=like.hairline, shape=MappingProxyType(shape))
+    chain = {**groom.chain, **{key: like.chain[key] for key in _LOCKS}}  # locks of thin hair leave slits of skin
+    each = {"kind": kind, "shape": shape, "chain": chain}
+    return replace(groom, hairline=like.hairline, **{key: MappingProxyType(value) for key, value in each.items()})
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,6 @@ from backend.photos import meshes
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoSource, PhotoVerdict, Scan
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections
-from backend.photos.meshes import read_mesh, split_mesh_from_photos
 
 
 def person() -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +42,7 @@ def test_models_that_guess_the_shape_rest_where_a_mesh_gives_it() -> None:
 def test_a_head_lies_on_its_mesh_in_another_unit_and_turn(tmp_path: Path) -> None:
     (vertices, triangles), turn = person(), Rotation.from_euler("x", 90, degrees=True).as_matrix()  # z is up
     trimesh.Trimesh(1000.0 * vertices @ turn.T, triangles, process=False).export(tmp_path / "millimetres.obj")
-    scan, drawn, others = split_mesh_from_photos([PhotoSource.from_path(tmp_path / "millimetres.obj")])
+    scan, drawn, others = meshes.split_mesh_from_photos([PhotoSource.from_path(tmp_path / "millimetres.obj")])
     assert scan is not None and not others and [one.name.split()[1] for one in drawn] == ["front", "left", "right"]
     assert np.ptp(scan.mesh.vertices[:, 1]) == pytest.approx(np.ptp(vertices[np.unique(triangles), 1]), rel=1e-5)
     seen = collect(drawn)
@@ -66,11 +65,11 @@ def test_what_is_no_head_is_refused_in_one_sentence(tmp_path: Path) -> None:
     trimesh.creation.box().export(tmp_path / "box.obj")
     for name in ("broken.glb", "empty.ply", "ball.ply", "not there.obj"):
         with pytest.raises(LikenessError) as refused:
-            split_mesh_from_photos([PhotoSource.from_path(tmp_path / name)])
+            meshes.split_mesh_from_photos([PhotoSource.from_path(tmp_path / name)])
         assert name in str(refused.value)
     both = [PhotoSource.from_path(tmp_path / name) for name in ("ball.ply", "box.obj")]
     with pytest.raises(LikenessError, match="Give one mesh"):
-        split_mesh_from_photos(both)
+        meshes.split_mesh_from_photos(both)
 
 
 def test_a_hostile_mesh_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +92,7 @@ def test_a_hostile_mesh_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         ("a minute.obj", paints, "far longer"),
     ):
         with pytest.raises(LikenessError, match=said):
-            read_mesh(PhotoSource(name, data=data))
+            meshes.read_mesh(PhotoSource(name, data=data))
 
 
 def test_a_texture_is_read_and_its_seams_are_no_borders(tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_texture_is_read_and_its_seams_are_no_borders(tmp_path: Path) -> None:
     visual = trimesh.visual.TextureVisuals(uv=corners[:, :2], material=material)
     torn = trimesh.Trimesh(corners, np.arange(len(corners)).reshape(-1, 3), visual=visual, process=False)
     torn.export(tmp_path / "a.glb")
-    found = read_mesh(PhotoSource("a.glb", data=(tmp_path / "a.glb").read_bytes()))
+    found = meshes.read_mesh(PhotoSource("a.glb", data=(tmp_path / "a.glb").read_bytes()))
     assert len(found.mesh.vertices) == len(ball.vertices) and tuple(found.paint["texture"][4, 4]) == (10, 200, 30)
 
 

@@ -17,11 +17,13 @@ from made_hair import SIDE, camera, grown
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
 from backend.hair.colours import colour_of_views, greyed, natural, strand_colours
+from backend.models.hair_kind import FIELDS, HairKind
 from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE, srgb_from_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 
 SIZE = 3 * SIDE
+ROW, COLUMN = np.indices((SIZE, SIZE))
 SKIN = 0.4
 """Albedo."""
 
@@ -91,7 +93,7 @@ def test_what_is_natural_already_does_not_move_again(logs: list[float]) -> None:
         np.testing.assert_allclose(natural(once), once, atol=1e-9)
 
 
-def coloured(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+def coloured(pixels: np.ndarray, labels: np.ndarray, kind: HairKind | None = None) -> tuple[np.ndarray, list]:
     """Guides of a crew cut, and their colours by a photo from the front that is taken to be lit evenly by 1."""
     template = load_template()
     light = light_from_directions(np.array([[0.0, 0.0, 1.0]]), np.zeros((1, 3)), 1.0)
@@ -100,7 +102,7 @@ def coloured(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[n
     fitted = FittedFace(np.zeros(1), template.vertices, skin, (photo,))
     face = plain_photo((SIZE, SIZE), name="1.jpg", pixels=pixels, labels=labels)
     guides = grown(template, "crew", 400)[:, ::3]
-    return guides, strand_colours(guides, fitted, [face])
+    return guides, strand_colours(guides, fitted, [face], kind=kind)
 
 
 def test_locks_differ_in_brightness_and_not_in_hue() -> None:
@@ -115,14 +117,22 @@ def test_locks_differ_in_brightness_and_not_in_hue() -> None:
     assert abs(left - right) > 0.2, "one side is lighter than the other, as in the photo"
 
 
+def above_skin(hair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels of hair, linear (H, W), down to row 105, and skin below."""
+    labels = np.where(ROW < 105, FaceClass.HAIR, FaceClass.SKIN).astype(np.uint8)
+    pixels = np.round(255 * srgb_from_linear(np.where(ROW < 105, hair, SKIN))).astype(np.uint8)
+    return np.repeat(pixels[..., None], 3, 2), labels
+
+
 def test_white_hair_is_as_white_as_its_lit_part() -> None:
     """Beside the skin white hair is thin and in shade, and that counted half."""
-    hairline = 105
-    rows = np.broadcast_to(np.arange(SIZE)[:, None], (SIZE, SIZE))
-    labels = np.where(rows < hairline, FaceClass.HAIR, FaceClass.SKIN).astype(np.uint8)
-    linear = np.where(labels == FaceClass.HAIR, 0.5, SKIN) * np.where(
-        (rows >= hairline - 6) & (rows < hairline), 0.4, 1.0
-    )
-    pixels = np.repeat(np.round(255 * srgb_from_linear(linear)).astype(np.uint8)[..., None], 3, 2)
-    _, (roots, _) = coloured(pixels, labels)
+    _, (roots, _) = coloured(*above_skin(np.where(ROW >= 99, 0.2, 0.5)))
     assert np.median(roots) == pytest.approx(0.5, rel=0.12)
+
+
+def test_thin_hair_has_the_colour_of_what_hides_the_skin() -> None:
+    """Black hair through which a scalp shone was copper."""
+    for value, expected in (("full", 0.2), ("receding", 0.05)):
+        kind = HairKind({name: np.isin(FIELDS[name], (value, "short")) * 1.0 for name in ("density", "length")})
+        _, (roots, _) = coloured(*above_skin(np.where(COLUMN % 10 < 4, 0.05, 0.2)), kind)
+        assert np.median(roots) == pytest.approx(expected, rel=0.3)

@@ -14,7 +14,6 @@ from scene_helpers import coordinates, evaluated, import_head, subdivision
 
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import to_blender
-from blender_addon.objects.tags import Place
 from blender_addon.protocol.result import HeadResult
 from blender_addon.rig import build
 from blender_addon.scene import cameras, importing
@@ -90,7 +89,7 @@ def test_a_head_arrives_at_the_cursor_where_that_is_wished(default_scene: None, 
     for scale_length, cursor in ((1.0, (0.3, -0.2, 1.1)), (0.01, (40.0, 25.0, -160.0))):
         scene.unit_settings.scale_length = scale_length
         scene.cursor.location = cursor
-        for _ in import_steps(result, Place.shown(bpy.context, at_cursor=True)):
+        for _ in import_steps(result, tags.Place.shown(bpy.context, at_cursor=True)):
             pass
         mesh = bpy.context.view_layer.objects.active
         assert tuple(mesh.location) == pytest.approx(cursor)
@@ -106,7 +105,7 @@ def test_a_head_arrives_at_the_cursor_where_that_is_wished(default_scene: None, 
 def test_the_cursor_is_the_scenes_that_gets_the_head_and_counts_when_it_arrives(
     default_scene: None, result: HeadResult
 ) -> None:
-    steps = import_steps(result, Place.shown(bpy.context, at_cursor=True))
+    steps = import_steps(result, tags.Place.shown(bpy.context, at_cursor=True))
     next(steps)
     asked = bpy.context.scene
     bpy.context.window.scene = bpy.data.scenes.new("other")

@@ -15,7 +15,6 @@ from scene_helpers import coordinates, counts, evaluated, import_head, local, su
 from blender_addon.errors import AddonError
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import to_blender
-from blender_addon.objects.tags import Place, cameras_by_photo, remove_head
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import expressions, importing
 from blender_addon.scene.nodes import hair_library
@@ -185,7 +184,7 @@ def test_provenance_is_in_the_file(collection, message: HeadMessage) -> None:
 def test_expressions_are_set_and_reset(collection, head) -> None:
     head.shape_key_add(name="mine", from_mix=False).value = 0.5
     head.data.shape_keys.key_blocks["cheekPuff"].value = 0.9
-    camera = cameras_by_photo(collection)["square.jpg"]
+    camera = tags.cameras_by_photo(collection)["square.jpg"]
     expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
     values = key_values(head)
     assert values.pop("mouthSmileLeft") == pytest.approx(0.6) and values.pop("jawOpen") == pytest.approx(0.1)
@@ -212,7 +211,7 @@ def test_two_heads_live_side_by_side(bpy, collection, result: HeadResult) -> Non
 @pytest.mark.parametrize("armature", [False, True])
 def test_slices_are_short_and_say_how_far_it_is(bpy, result: HeadResult, photo_files, armature: bool) -> None:
     """Less than 0.1 s each, or than Blender takes for two of its own hair nodes, and a second together."""
-    steps = importing.import_steps(result, Place.shown(bpy.context), photo_files, armature=armature)
+    steps = importing.import_steps(result, tags.Place.shown(bpy.context), photo_files, armature=armature)
     seconds, fractions, running = [], [], True
     while running:
         start = time.thread_time()  # of the window's thread: other programs on the machine do not count
@@ -234,7 +233,7 @@ def test_slices_are_short_and_say_how_far_it_is(bpy, result: HeadResult, photo_f
 @pytest.mark.parametrize("slices", [0, 1, 3, 12, 20, 30])
 def test_an_import_that_is_given_up_leaves_nothing(bpy, result: HeadResult, photo_files, slices: int) -> None:
     before = counts(bpy)
-    steps = importing.import_steps(result, Place.shown(bpy.context), photo_files)
+    steps = importing.import_steps(result, tags.Place.shown(bpy.context), photo_files)
     for _ in range(slices):
         next(steps)
     steps.close()
@@ -242,10 +241,10 @@ def test_an_import_that_is_given_up_leaves_nothing(bpy, result: HeadResult, phot
 
 
 def test_a_head_that_is_removed_meanwhile_ends_in_a_sentence(bpy, result: HeadResult) -> None:
-    steps = importing.import_steps(result, Place.shown(bpy.context))
+    steps = importing.import_steps(result, tags.Place.shown(bpy.context))
     for _ in range(5):
         next(steps)
-    remove_head(tags.head_collections()[0][tags.HEAD_ID])
+    tags.remove_head(tags.head_collections()[0][tags.HEAD_ID])
     with pytest.raises(AddonError, match="removed"):
         for _ in steps:
             pass
