@@ -19,9 +19,8 @@ _SIDE = 320
 _DARKEST = 0.002
 """Noise floor of a photo, linear light in [0, 1]: half a step of 8 bits near black is 0.0002, and the blocks of a JPEG
 are ten times that."""
-_BLACKEST, _DARKER = 0.012, 0.4
-"""The least albedo that the hair's shader reflects; and the quantile over photos that is the hair's own, because shine
-makes hair lighter and nothing makes it darker than the face is in the same light."""
+_BLACKEST = 0.012
+"""The least albedo that the hair's shader reflects."""
 _LEAST_SHADING = 0.15
 """Least shading, relative to its mean over the hair. Darker shading is a guess, and dividing by it gives too bright an
 albedo."""
@@ -89,7 +88,7 @@ def strand_colours(
 def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarray:
     """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos of a look.
 
-    The brightness is that of the darker photos; ``others``, of other looks, add half as much weight as the look's:
+    The brightness is the photos' median; ``others``, of other looks, add half as much weight as the look's:
     photos of one look differ by a factor of 2.6 on the mean. The hue is a weighted mean: an estimate with an unnatural
     hue counts less, by a Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that
     photo. If all estimates have the same unnatural hue it is kept, because the hair is dyed.
@@ -100,7 +99,7 @@ def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarra
     share = np.repeat([1.0 / len(logs), 0.5 / max(len(others), 1)], [len(logs), len(others)])
     green = np.concatenate([logs[:, 1], others])
     order = green.argsort()
-    return hue + np.interp(_DARKER * share.sum(), share[order].cumsum() - 0.5 * share[order], green[order])
+    return hue + np.interp(0.5 * share.sum(), share[order].cumsum() - 0.5 * share[order], green[order])
 
 
 def greyed(log: np.ndarray, odds: np.ndarray) -> np.ndarray:

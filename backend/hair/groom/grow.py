@@ -152,9 +152,13 @@ def comb(
     places, normals = at(head.scalp), unit_vectors(at(head.normals))
     roots = _Places(at(mean.places), at(edge), unit_vectors(at(head.mean_normals)))
     long = length_map(groom, roots) * factor_at(_ones(lengths), roots.about, roots.away)
-    far = _INMOST if groom.kind["parting"] != "none" else 1e-6
+    far = _INMOST if groom.shape["lift"]["part"] else 1e-6
     beside = smoothstep(0.0, far, np.abs(part_offset(groom, roots.points)))
     away = shell_map(groom, roots) * (1 + beside * (factor_at(_ones(shells), roots.about, roots.away) - 1))
+    base = 0.001 * groom.shape["shell"]["base_mm"]
+    away = base + (away - base) * smoothstep(
+        0.0, far / 2, np.abs(part_offset(groom, roots.points))
+    )  # hair rises from a parting to a dome, not to two lobes
     tie = tie_field(groom, head.scalp, mean.places, edge)
     kept, count = np.arange(len(triangle)), int(groom.shape["guides"]["points"])
     count = count if share == 1.0 else min(count, _FEWER_POINTS)
