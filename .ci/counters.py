@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_622,
+    "lines of code": 51_599,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
@@ -35,13 +35,13 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
-    "lines of tests": 35_427,
-    "words of docs": 58_411,
-    "numbers set by hand in module constants": 1_626,
+    "lines of tests": 35_424,
+    "words of docs": 58_410,
+    "numbers set by hand in module constants": 1_625,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_791,
     "numbers set by hand in tables": 210,
-    "numbers set by hand": 3_970,
+    "numbers set by hand": 3_969,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
