@@ -8,9 +8,9 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
+from backend.geometry.vectors import area_vectors, smoothstep, unit_vectors
 from backend.hair.groom.scalp import lock_variation
-from backend.hair.hair_strands import FACIAL_GUIDES, HIDES, HairStrands, resampled_to, shortened
+from backend.hair.hair_strands import FACIAL_GUIDES, HIDES, HairStrands, Scalp, resampled_to, shortened
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
@@ -99,27 +99,22 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     scalp = len(guides) - int(strands.parameters.get(FACIAL_GUIDES, 0.0))
     count = round(count * area[-1] / ((strands.width[:scalp].astype(np.float64) ** 2).sum() if scalp else _SCALP))
     own = np.searchsorted(area, (np.arange(count) + 0.5) / count * area[-1]).clip(0, len(guides) - 1)
+    loose = np.ones(len(guides), bool) if strands.scalp is None else strands.free > 0
+    sown = np.zeros((0, 5)) if loose.all() else _sown(strands.scalp, int((~loose[own]).sum()), generator)
+    nearest = cKDTree(guides[~loose, 0]).query(sown[:, :3])[1]
+    own = np.append(own[loose[own]], np.flatnonzero(~loose)[nearest])
+    count, first = len(own), len(own) - len(sown)
     others = near[own[:, None], generator.integers(0, near.shape[1], (count, 2))]
     three, weight = np.column_stack([own, others]), generator.dirichlet((1.0, 1.0, 1.0), count)
     roots = (weight[..., None] * guides[three, 0]).sum(1)
-    out, beside = unit_vectors(roots - guides[:, 0].mean(0)), generator.normal(0, 0.3, (count, 3))
+    out, beside = (
+        unit_vectors(roots - guides[:, 0].mean(0)),
+        generator.normal(0, 0.3 * strands.width[own], (3, count)).T,
+    )
     beside -= (beside * out).sum(1, keepdims=True) * out  # a lock reaches beyond its guide
-    beside *= strands.width[own, None]
-    edge, top, kept = np.full(count, _RIM), np.zeros(count), np.arange(count)
-    loose = np.ones(count, bool) if strands.free is None else strands.free[own] > 0
-    if strands.scalp is not None:
-        skin = strands.scalp.vertices
-        apart, around = cKDTree(skin).query(roots + beside, k=3)  # the nearest alone made beads
-        place, share = around[:, 0], 1 / (apart + 1e-6)
-        share /= share.sum(1, keepdims=True)
-        normal = np.where(loose[:, None], 0.0, vertex_normals(skin, strands.scalp.triangles)[place])
-        beside -= ((roots + beside - skin[place]) * normal).sum(1, keepdims=True) * normal  # roots on the skin
-        maps = strands.scalp.edge, strands.scalp.top, strands.scalp.density
-        edge, top, dense = ((share * values[around]).sum(1) for values in maps)
-        edge = np.where(loose, _RIM, edge)
-        kept = np.flatnonzero((generator.random(count) < dense) | loose)
-    own, three, weight, top, loose = own[kept], three[kept], weight[kept], top[kept], loose[kept]
-    rim, chance = smoothstep(0.0, _RIM, edge[kept]), generator.random((4, len(kept)))
+    beside[first:] = sown[:, :3] - roots[first:]
+    edge, top = np.concatenate([np.full((first, 2), (_RIM, 0.0)), sown[:, 3:]]).T
+    rim, chance = smoothstep(0.0, _RIM, edge), generator.random((4, count))
     end = 1 - chain.get("trim", 0.25) * chance[0] ** chain.get("trim_power", 1.0)
     young = chance[1] < chain.get("baby", 0.0) * (1 - rim)
     end *= np.where(young, _YOUNG + (1 - _YOUNG) * chance[2], 1.0)
@@ -127,16 +122,28 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     turns = _TURN * chain.get("curl_frequency", 0.0) * float(np.median(length)) * (chain.get("curl_radius", 0.0) > 0)
     full = resampled_to(guides, int(np.clip(turns, guides.shape[1], _CURLED))).astype(np.float32)
     hairs = sum(weight[:, k, None, None].astype(np.float32) * full[three[:, k]] for k in range(3))
-    hairs += beside[kept, None].astype(np.float32)
-    deep = np.where(loose, 0.0, smoothstep(0.0, chain.get("clump_edge", _RIM), edge[kept]))
+    hairs += beside[:, None].astype(np.float32)
+    deep = (np.arange(count) >= first) * smoothstep(0.0, chain.get("clump_edge", _RIM), edge)
     hairs, phase = _in_locks(hairs, chain, deep, top, strands.width, 7 * chance[3])
     hairs = shortened(hairs, end)  # in locks before: hairs of one lock end apart, and its tip thins out
     hairs += _turned(hairs, chain, length, phase, top, rim)
     tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]
     colours = strands.root_colour, strands.tip_colour
     root, tip = (tone * (weight[..., None] * colour[three]).sum(1) for colour in colours)
-    thick = (_THIN + (1 - _THIN) * rim) / finer[own]
+    thick = (_THIN + (1 - _THIN) * rim) / (weight * finer[three]).sum(1)
     return FinishedHairs(hairs, root, tip, thick, own >= scalp, chain.get("curl_radius", 0.0))
+
+
+def _sown(scalp: Scalp, count: int, generator: np.random.Generator) -> np.ndarray:
+    """(N, 5) places of roots, and edge and top there, of ``count`` hairs if all is full: as even as the scalp's
+    density, and denser where hair is shorter. About their guides they stood in spots."""
+    area = np.linalg.norm(area_vectors(scalp.vertices.astype(np.float64), scalp.triangles), axis=1)[:, None]
+    area = area * np.sqrt(np.maximum(HIDES / scalp.length, 1.0))[scalp.triangles]
+    dense = np.cumsum((area * scalp.density[scalp.triangles]).sum(1))
+    count = round(count * dense[-1] / area[scalp.edge[scalp.triangles] > 0].sum())
+    which = scalp.triangles[np.searchsorted(dense, (np.arange(count) + 0.5) / count * dense[-1])]
+    share, maps = generator.dirichlet((1.0, 1.0, 1.0), count), np.column_stack([scalp.vertices, scalp.edge, scalp.top])
+    return (share[..., None] * maps[which]).sum(1)
 
 
 def _alike(hairs: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ import torch
 
 from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
-from backend.geometry.vectors import smoothstep, spread_directions, vertex_normals
+from backend.geometry.vectors import area_vectors, smoothstep, spread_directions, unit_vectors, vertex_normals
 from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.rasterize import face_ids
@@ -153,10 +153,7 @@ def blocked_light(
     """
     triangles = np.ascontiguousarray(triangles, np.int64)
     vertices = vertices.astype(np.float64)
-    corner = vertices[triangles]  # (F, 3, 3)
-    face_normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    face_normal /= np.maximum(np.linalg.norm(face_normal, axis=1, keepdims=True), 1e-12)
-    centroid = corner.mean(1)
+    face_normal, centroid = unit_vectors(area_vectors(vertices, triangles)), vertices[triangles].mean(1)
     spread = spread_directions(directions)
     nearest = _nearest_faces(vertices, triangles, spread, resolution)  # (D, V)
     lost = np.zeros(len(vertices))
@@ -164,7 +161,7 @@ def blocked_light(
         slope = face_normal[face] @ direction
         to_face = np.where(  # distance along the direction from the vertex to the face hit first
             np.abs(slope) > 0.1,
-            ((corner[face, 0] - vertices) * face_normal[face]).sum(1) / np.where(slope == 0, 1.0, slope),
+            ((vertices[triangles[face, 0]] - vertices) * face_normal[face]).sum(1) / np.where(slope == 0, 1.0, slope),
             (centroid[face] - vertices) @ direction,
         )
         blocked = (face >= 0) & (to_face > bias)

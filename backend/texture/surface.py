@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template, triangulate
-from backend.geometry.vectors import disc, smoothstep
+from backend.geometry.vectors import area_vectors, disc, smoothstep
 from backend.rendering.rasterize import gutter_source, texel_barycentrics, texel_faces
 from backend.rig.measure import face_loops
 from backend.system.numba_cache import njit, prange
@@ -316,10 +316,9 @@ def texture_space(template: Template, resolution: int) -> TextureSpace:
 def texels_per_metre(surface: HeadSurface, positions: np.ndarray, resolution: int) -> float:
     """Median texels per metre over the face; positions (V, 3) metres."""
     faces = np.flatnonzero(surface.main & (surface.regions["face"][surface.triangles].mean(1) > 0.5))
-    corner, map_corner = positions[surface.triangles[faces]], surface.uv[surface.uv_triangles[faces]] * resolution
-    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
-    one, two = map_corner[:, 1] - map_corner[:, 0], map_corner[:, 2] - map_corner[:, 0]
-    map_area = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+    area = np.linalg.norm(area_vectors(positions, surface.triangles[faces]), axis=1)
+    on_map = np.pad(surface.uv * resolution, ((0, 0), (0, 1)))
+    map_area = np.linalg.norm(area_vectors(on_map, surface.uv_triangles[faces]), axis=1)
     return float(np.sqrt(np.median(map_area / np.maximum(area, 1e-12))))
 
 

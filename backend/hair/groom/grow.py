@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
+from backend.geometry.vectors import area_vectors, smoothstep, unit_vectors, vertex_normals
 from backend.hair.groom import scalp
 from backend.hair.groom.description import Groom
 from backend.hair.groom.tied import Tie, gather, loose_ends, tie_field
@@ -340,7 +340,7 @@ def _roots(line: bytes, count: int, part: tuple[float, ...], seed: int) -> tuple
     parting."""
     mean, edge, generator = scalp.mean_scalp(), _edge_of(line), np.random.default_rng(seed)
     corners = mean.places[mean.triangles]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = np.linalg.norm(area_vectors(mean.places, mean.triangles), axis=1)
     area *= edge[mean.triangles].min(1) > -0.004
     triangle = generator.choice(len(area), 12 * count, p=area / area.sum())
     weight = generator.dirichlet((1.0, 1.0, 1.0), len(triangle))

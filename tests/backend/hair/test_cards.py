@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
+from scipy.spatial import Delaunay, cKDTree
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[2] / "blender_addon" / "scene")]
 from made_strands import made_strands
@@ -25,8 +25,7 @@ from protocol.message import CARD_LEVELS
 def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None:
     strands = made_strands(guides)
     cards = hair_cards(strands)
-    assert 0 < len(cards.triangles) <= CARD_LEVELS[0]
-    assert cards.triangles.max() == len(cards.vertices) - 1
+    assert 0 < len(cards.triangles) <= CARD_LEVELS[0] and cards.triangles.max() == len(cards.vertices) - 1
     np.testing.assert_allclose(np.linalg.norm(cards.normals, axis=1), 1.0, atol=1e-4)
     assert cards.uv.min() >= 0 and cards.uv.max() <= 1
     outwards = cards.vertices * [1, 0, 1]
@@ -79,13 +78,14 @@ def test_no_hair_grows_between_the_two_sides_of_a_parting_or_where_the_scalp_is_
     down = np.linspace(0, 1, 16)[None, :, None]
     points = roots[:, None] + 0.1 * down * (np.sign(roots[:, :1]) * [[1, -0.2, 0]])[:, None]
     strands = replace(made_strands(400), points=points.astype(np.float32))
-    tips = finished_hairs(strands, 4000).points[:, -1]
-    assert np.abs(tips[:, 0]).min() > 0.05
+    assert np.abs(finished_hairs(strands, 4000).points[:, -1, 0]).min() > 0.05
     bare = (roots[:, 2] < 0).astype(np.float32)
-    maps = (1 - bare, *[bare] * 4)
-    scalp = Scalp(roots.astype(np.float32), np.zeros((1, 3), np.int32), np.zeros((400, 2), np.float32), *maps)
-    half = replace(strands, scalp=scalp, scalp_uv=np.zeros((400, 2), np.float32), free=0 * bare)
-    assert finished_hairs(half, 4000).points[:, 0, 2].min() > -0.004
+    maps = (1 - bare, 0.01 - 0.02 * bare, 0 * bare, 0 * bare + 0.1, 0 * bare)
+    scalp = Scalp(roots.astype(np.float32), Delaunay(roots[:, [0, 2]]).simplices, roots[:, :2], *maps)
+    half = replace(strands, scalp=scalp, scalp_uv=scalp.uv, free=0 * bare)
+    hairs = finished_hairs(half, 4000).points
+    assert np.abs(hairs[:, -1, 0]).min() > 0.04 and hairs[:, 0, 2].min() > -0.006, "no spacing of roots further"
+    assert cKDTree(hairs[:, 0]).query(roots[(roots[:, 2] > 0) & (np.abs(roots[:, 0]) < 0.045)])[0].max() < 0.0025
 
 
 @pytest.mark.parametrize("most", CARD_LEVELS)
