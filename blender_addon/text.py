@@ -10,8 +10,8 @@ import bpy
 
 from .errors import AddonError
 
-PIXELS_PER_LETTER = 6.6
-"""Mean width of a letter in Blender's default font at interface scale 1."""
+PIXELS_PER_LETTER = 6.0
+"""Mean width of a letter in Blender's default font at interface scale 1; of sentences at most 5.7."""
 MARGIN_PIXELS = 55
 POPUP_LETTERS = 60
 NO_HEAD = "Select a head that Likeness made"
@@ -38,20 +38,23 @@ def needs(*conditions: tuple[Callable[[bpy.types.Context], object], str]) -> cla
 
 
 @lru_cache(maxsize=256)
-def _lines(sentence: str, letters: int) -> tuple[str, ...]:
+def _lines(sentence: str, letters: int, most: int | None) -> tuple[str, ...]:
     """The sentence in lines of so many letters; kept, as panels ask for the same ones on every redraw."""
-    return tuple(textwrap.wrap(sentence, letters, break_on_hyphens=False))
+    return tuple(textwrap.wrap(sentence, letters, break_on_hyphens=False, max_lines=most, placeholder="…"))
 
 
-def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE", share: float = 1.0) -> None:
-    """Draw ``sentence`` in as many labels as needed; ``layout`` has a ``share`` of the region's width."""
+def draw_wrapped(
+    layout: bpy.types.UILayout, sentence: str, icon: str = "NONE", share: float = 1.0, most: int | None = None
+) -> None:
+    """Draw ``sentence`` in labels, as many as needed or at ``most``; ``layout`` has a ``share`` of the region's width.
+    A wider sidebar shows more of a sentence that was cut."""
     region = bpy.context.region
     pixels = region.width / bpy.context.preferences.system.ui_scale if region else 450
     letters = max(int(share * (pixels - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
     blank = "NONE" if icon == "NONE" else "BLANK1"
-    for number, line in enumerate(_lines(sentence, letters - (3 if icon != "NONE" else 0))):
+    for number, line in enumerate(_lines(sentence, letters - (3 if icon != "NONE" else 0), most)):
         column.label(text=line, icon=icon if number == 0 else blank)
 
 

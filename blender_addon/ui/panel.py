@@ -21,6 +21,7 @@ from ..runner import JobView, Phase
 from ..scene import cameras, corrections
 from ..scene.expressions import LOCK
 from ..scene.materials import STRENGTHS, skin_material, strength_socket
+from ..scene.nodes import NO_LIBRARY, hair_library
 from ..scene.own_head import list_words
 from ..session import session
 from ..settings.preferences import chosen_backend, preferences
@@ -84,12 +85,9 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         layout, settings = self.layout, context.scene.likeness
         _draw_photos(layout, settings)
         view = session().view
-        column = layout.column(align=True)
-        column.enabled = not view.phase.busy
-        column.use_property_split = True
-        column.use_property_decorate = False
-        column.prop(settings, "person_name")
-        column.prop(settings, "quality")
+        row = layout.row()
+        row.enabled = not view.phase.busy
+        row.prop(settings, "quality")
         if view.phase.busy:
             draw_progress(layout, view)
             if (picture := session().preview) is not None:
@@ -113,7 +111,7 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         if view.phase is Phase.FAILED:
             draw_error(layout, view.sentence, view.advice)
         elif view.phase is Phase.DONE and session().made is not None:
-            draw_wrapped(layout, view.sentence, icon="CHECKMARK")
+            draw_wrapped(layout, view.sentence, icon="CHECKMARK", most=2)
         elif view.phase is Phase.CANCELLED:
             draw_wrapped(layout, view.sentence, icon="INFO")
 
@@ -128,7 +126,7 @@ class OptionsPanel(ClosedPanel, bpy.types.Panel):
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        for name in (*RARER_OPTIONS, "place"):
+        for name in ("person_name", *RARER_OPTIONS, "place"):
             column.prop(settings, name)
 
 
@@ -228,6 +226,9 @@ class HairPanel(_OfHead, bpy.types.Panel):
         if collection.likeness.parting in ("left", "right"):
             row.prop(context.window_manager.likeness, "parting_place", text="")
         row.operator("likeness.grow_hair", text="", icon="FILE_REFRESH")
+        if tags.hair_object(collection) is None and hair_library() is None:
+            draw_wrapped(self.layout, " ".join(NO_LIBRARY), icon="INFO")
+            return
         sliders = self.layout.column(align=True)
         sliders.enabled = tags.hair_object(collection) is not None
         for name in HAIR_SLIDERS:
@@ -235,20 +236,26 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
 
 class SkinPanel(_OfHead, bpy.types.Panel):
-    """Strengths of the skin's relief and of its wrinkles, and what paints the texture."""
+    """Strengths of the skin's relief and of its wrinkles, and its tone."""
 
     def draw(self, context: bpy.types.Context) -> None:
-        collection = tags.active_head(context)
         column = self.layout.column(align=True)  # three in a row have no room for their names
         for name, socket in _strengths(context).items():
             column.prop(socket, "default_value", text=name)
-        wished, column = collection.likeness, self.layout.column(align=True)
         for name in SKIN_SLIDERS:
-            column.prop(wished, name, slider=True)
+            column.prop(tags.active_head(context).likeness, name, slider=True)
         if getattr(context.space_data, "shading", None) and context.space_data.shading.type == "SOLID":
             draw_wrapped(column, "Solid shading shows none of these.", icon="INFO")
-        column = self.layout.column(align=True)
-        row = column.row(align=True)
+
+
+class TexturePanel(_OfHead, bpy.types.Panel):
+    """What paints the skin's texture."""
+
+    bl_parent_id = SkinPanel.bl_idname
+
+    def draw(self, context: bpy.types.Context) -> None:
+        collection, column = tags.active_head(context), self.layout.column(align=True)
+        wished, row = collection.likeness, column.row(align=True)
         row.prop(wished, "texture_region", text="")
         row.operator("likeness.texture_brush", text="", icon="BRUSH_DATA")
         paint = column.operator_menu_enum("likeness.paint_region", "source", text="Paint From", icon="IMAGE_DATA")
@@ -428,17 +435,13 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
     icon, beside = photo_icon(photo.path), 1.0
     if icon:
         both = layout.split(factor=1.0 - TEXT_BESIDE_PHOTO)
-        both.template_icon(icon_value=icon, scale=3)
+        both.template_icon(icon_value=icon, scale=2 if photo.head else 3)
         layout, beside = both.column(), TEXT_BESIDE_PHOTO
     elif (there := photo_is_there(photo.path)) is not None:
         gone, unseen = f"{photo.name} is not there any more.", "Blender cannot show such a photo; the backend reads it."
         draw_wrapped(layout, unseen if there else gone, icon="INFO" if there else "ERROR")
-    if photo.status == "USED" and photo.landmark_error >= 0:
-        draw_wrapped(
-            layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.", share=beside
-        )
-    if photo.reason:
-        draw_wrapped(layout, photo.reason, share=beside)
+    fit = f" Landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance." if photo.landmark_error >= 0 else ""
+    draw_wrapped(layout, photo.reason + fit, share=beside, most=2)
     if not photo.head:  # later the head has this button
         layout.prop(photo, "use", text="")
 
@@ -481,7 +484,7 @@ def _looks_through_camera(context: bpy.types.Context) -> bool:
 
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
-"""The head's panels from top to bottom, without ``FeaturesPanel``, for tests that draw them."""
+"""The head's panels from top to bottom, without their own sub-panels, for tests that draw them."""
 
 
 def register() -> None:

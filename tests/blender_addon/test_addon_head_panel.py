@@ -11,6 +11,7 @@ import pytest
 from blender_addon.shared.names import ARKIT_NAMES
 
 from blender_addon.objects.actions import fcurves_of
+from blender_addon.text import draw_wrapped
 from blender_addon.ui.keys_panel import KeysPanel, key_rows
 from blender_addon.ui.panel import HEAD_PANELS, MainPanel, SkinPanel
 from blender_addon.ui.transfer_panel import ExpressionPanel
@@ -65,6 +66,12 @@ def test_solid_shading_says_that_it_does_not_show_the_skins_sliders(head: bpy.ty
     context.space_data.shading.type = shading
     SkinPanel.draw(panel, context)
     assert ("Solid" in str(panel.mock_calls)) == (shading == "SOLID")
+
+
+def test_a_sentence_has_no_more_lines_than_it_may() -> None:
+    layout = MagicMock()
+    draw_wrapped(layout, "No face was found in it; it may be too small, too dark, covered or turned away. " * 2, most=2)
+    assert layout.column.return_value.label.call_count == 2
 
 
 def drawn(search: str = "", symmetric: bool = True) -> list[str]:

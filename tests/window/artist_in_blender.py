@@ -97,9 +97,9 @@ def too_long(tools: Any) -> float:
 
 def sub_panels(tools: Any) -> Story:
     """The photos, the buttons and each of the head's sub-panels, opened, are whole in a window of 900 pixels, the
-    thirteen sliders without the photos; and what drawing the tab costs."""
+    thirteen sliders and the texture without the photos; and what drawing the tab costs."""
     shown = [("MainPanel", panel.__name__) for panel in tools.addon("ui.panel").HEAD_PANELS[1:]]
-    for wanted in (("MainPanel",), *shown, ("ShapePanel", "FeaturesPanel")):
+    for wanted in (("MainPanel",), *shown, ("ShapePanel", "FeaturesPanel"), ("SkinPanel", "TexturePanel")):
         tools.open_panels("HeadPanel", *wanted, alone=True)
         for _ in range(3):  # panels find their places within a few drawings
             tools.addon("redraw").everything()
@@ -258,7 +258,7 @@ def slid(tools: Any) -> Story:
     tools.call(bpy.ops.ed.undo)
     yield 0.5
     if tools.session().runner.connected:
-        tools.open_panels("HeadPanel", "SkinPanel")
+        tools.open_panels("HeadPanel", "SkinPanel", "TexturePanel")
         yield 2.0
         skin = albedo()
         yield from pushed(tools, "make_up", 60)

@@ -40,7 +40,6 @@ def main() -> int:
     parser.add_argument("--size", default="1100x700")
     parser.add_argument("--prefix", default="", help="before the window's command: 'nice -n -15'")
     parser.add_argument("--ui-scale", type=float, default=1.0)
-    parser.add_argument("--tab-pixels", type=int, default=270, help="our tab's distance from the sidebar's top")
     parser.add_argument("--patience", type=float, default=1.0, help="waits this many times as long as usual")
     parser.add_argument("--texture", default="1024")
     parser.add_argument("--parts", default="", help="of the story artist: these alone, as 'groom exports'")
@@ -82,7 +81,6 @@ def tell(given: argparse.Namespace, story: str, out: Path) -> int:
         "ui_scale": given.ui_scale,
         "texture_size": given.texture,
         "photo": 0,
-        "tab_pixels": given.tab_pixels,
         "screen_height": 900,
         "patience": given.patience,
     }

@@ -69,8 +69,7 @@ def story(tools: Any) -> Story:
     tools.call(bpy.ops.wm.open_mainfile, filepath=str(tools.HERE / "head.blend"), load_ui=False)
     yield 1.0
     tools.open_panels("ExpressionPanel")
-    yield 0.5
-    tools.show_sidebar()
+    yield from tools.show_sidebar()
     head = bpy.data.objects["head"]
     select(head)
     show(tools, head)

@@ -130,15 +130,22 @@ def picture_of_new(before: set[bpy.types.Object], name: str) -> Generator[float,
         obj.hide_set(False)
 
 
-def show_sidebar() -> None:
+def show_sidebar() -> Generator[float, None, None]:
+    """Our tab in front. A sidebar has its tabs and its width once it is drawn; one before has neither."""
     _, area, _ = view3d()
     area.spaces.active.show_region_ui = True
+    yield 1.0
     sidebar = next(r for r in area.regions if r.type == "UI")
     try:
         sidebar.active_panel_category = "Likeness"
     except AttributeError:  # before 5.0 only a click on the tab does it
-        x, y = sidebar.x + sidebar.width - 10, sidebar.y + sidebar.height - SETTINGS["tab_pixels"]
-        press("LEFTMOUSE", x, y)
+        for below in range(30, sidebar.height, 30):
+            press("LEFTMOUSE", sidebar.x + sidebar.width - 10, sidebar.y + sidebar.height - below)
+            yield 0.3
+            if sidebar.active_panel_category == "Likeness":
+                break
+    yield 1.0
+    assert sidebar.active_panel_category == "Likeness", sidebar.active_panel_category
 
 
 def open_panels(*wanted: str, alone: bool = False) -> None:
@@ -187,9 +194,7 @@ def own_backend() -> Generator[float, None, None]:
     addon("backend_process.install").has_nvidia = lambda: SETTINGS["install"] == "cuda"
     start = time.monotonic()
     call(bpy.ops.likeness.install_backend)
-    view3d()[1].spaces.active.show_region_ui = True
-    yield 1.0
-    show_sidebar()
+    yield from show_sidebar()
     yield 3.0
     screenshot("0_installing")
     yield from until(lambda: not installer.running(), 900, "the installation")
@@ -210,10 +215,7 @@ def story() -> Generator[float, None, None]:
     time_calls(addon("redraw"), "everything")
     assert set(bpy.data.objects.keys()) == DEFAULT_SCENE, "the story begins where every user does"
     yield 1.0
-    view3d()[1].spaces.active.show_region_ui = True
-    yield 1.0
-    show_sidebar()
-    yield 1.0
+    yield from show_sidebar()
     screenshot("1_installed")
     yield from file_browser()
     names = SETTINGS["photos"]
@@ -339,8 +341,7 @@ def after() -> Generator[float, None, None]:
     assert len(bpy.data.objects["head"].data.shape_keys.key_blocks) == 53
     assert [photo.status for photo in bpy.context.scene.likeness.photos].count("USED") >= 1
     yield 1.0
-    show_sidebar()
-    yield 1.0
+    yield from show_sidebar()
     screenshot("10_reopened")
     yield from preferences()
 

@@ -102,10 +102,7 @@ def head_from_photos(tools: Any, **settings: Any) -> Story:
     """The default scene with a head out of the photos, fast; ``settings`` are the panel's."""
     yield from tools.installed()
     assert set(bpy.data.objects.keys()) == tools.DEFAULT_SCENE, "the default scene"
-    tools.view3d()[1].spaces.active.show_region_ui = True
-    yield 1.0
-    tools.show_sidebar()
-    yield 1.0
+    yield from tools.show_sidebar()
     files = [{"name": name} for name in tools.SETTINGS["photos"]]
     tools.call(bpy.ops.likeness.add_photos, "EXEC_DEFAULT", True, directory=str(tools.HERE / "photos"), files=files)
     wished = bpy.context.scene.likeness
@@ -179,7 +176,7 @@ def story(tools: Any) -> Story:
     tools.call(bpy.ops.wm.open_mainfile, filepath=target)
     yield 2.0
     assert np.allclose(sent_points(tools)[CHIN], put, atol=0.1), "the file keeps the point"
-    tools.show_sidebar()
+    yield from tools.show_sidebar()
     tools.addon("redraw").push_undo("Opened", bpy.context.scene)
     yield from solved(tools, ops.solve_again)
     obeyed = float(np.linalg.norm(believed(photo, CHIN) - put))

@@ -19,7 +19,7 @@ def begun(tools: Any, sidebar: bool = True) -> Generator[float, None, bpy.types.
     assert "Cube" in bpy.data.objects, "the default scene"
     collection = put_head(tools)
     if sidebar:
-        tools.show_sidebar()
+        yield from tools.show_sidebar()
     return collection
 
 
