@@ -82,19 +82,22 @@ def people_reach(template: Template, target: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Write ``FILE``: for each slider the moved vertices of hm08 and their motions at -1 and at 1."""
+    """Write ``FILE``: for each slider the moved vertices of hm08, their motions at -1 and at 1, and
+    which shares of the targets these are."""
     template, bust = load_template(), load_bust()
     used = np.unique(np.concatenate([template.hm08_vertex, bust.hm08_vertex]))
     used = used[used >= 0]
     arrays: dict[str, np.ndarray] = {"step": np.array(STEP), **mirror(template)}
     for name, ends in SLIDERS.items():
         full = [sum(read_target(target_folder() / f"{one}.target.gz") for one in targets) for targets in ends]
-        moved = [people_reach(template, target) * target[used] for target in full]
+        reach = np.array([people_reach(template, target) for target in full], np.float32)
+        moved = [share * target[used] for share, target in zip(reach, full, strict=True)]
         steps = np.rint(np.stack(moved, axis=1) / STEP).astype(np.int16)
         some = steps.any(axis=(1, 2))
         arrays[f"{name}.vertices"], arrays[f"{name}.steps"] = used[some].astype(np.uint16), steps[some]
-        reach = 1000 * STEP * np.linalg.norm(steps, axis=2).max(axis=0)
-        print(name, int(some.sum()), "vertices, at most", *reach.round(1), "mm")
+        arrays[f"{name}.reach"] = reach
+        most = 1000 * STEP * np.linalg.norm(steps, axis=2).max(axis=0)
+        print(name, int(some.sum()), "vertices, at most", *most.round(1), "mm")
     np.savez_compressed(FILE, **arrays)
     print(FILE.stat().st_size, "bytes")
     for number, picture in enumerate(typical_pictures(), 1):

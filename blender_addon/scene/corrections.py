@@ -375,12 +375,12 @@ class _SeenSkin:
 
 
 @cache
-def _shape_modes() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Slider -> vertices (N,) of ``hm08`` and their motions (N, 2, 3) at -1 and at 1, metres, Blender's axes."""
+def _shape_modes() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Slider -> vertices (N,) of ``hm08``; motions (N, 2, 3) at -1 and 1, metres, and their shares (2,) of a target."""
     with np.load(Path(__file__).with_name("shape_sliders.npz"), allow_pickle=False) as file:
         names = [name.removesuffix(".steps") for name in file.files if name.endswith(".steps")]
-        step = float(file["step"])
-        return {name: (file[f"{name}.vertices"], meshes.to_blender(file[f"{name}.steps"] * step)) for name in names}
+        motions = {name: meshes.to_blender(file[f"{name}.steps"] * float(file["step"])) for name in names}
+        return {name: (file[f"{name}.vertices"], motions[name], file[f"{name}.reach"]) for name in names}
 
 
 def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -> None:
@@ -392,14 +392,16 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
     if head is None or head.mode != "OBJECT":
         return
     change = np.zeros((HM08_VERTICES + 1, 3), np.float32)  # the last one is for vertices that are not in hm08
-    slid = change.copy()
-    for name, (vertices, ends) in _shape_modes().items():
-        for value, sign in ((float(before.get(name, 0.0)), -1.0), (float(wished.get(name, 0.0)), 1.0)):
-            if value:
-                own = abs(value) * ends[:, int(value > 0)]
-                change[vertices] += np.float32(sign) * own
-                slid[vertices] += own if sign > 0 else 0.0
-    collection[tags.SHAPE] = {name: float(value) for name, value in wished.items()}
+    slid, kept = change.copy(), {}
+    for name, (vertices, ends, reach) in _shape_modes().items():
+        value, last = float(wished.get(name, 0.0)), before.get(name, 0.0)
+        if isinstance(last, float):  # of a file of 0.2.0, whose sliders went to the ends of MakeHuman's modes
+            last = last, last / reach[int(last > 0)]
+        kept[name] = value, float(last[1] if value == last[0] else value)
+        gone, come = (abs(amount) * ends[:, int(amount > 0)] for amount in (last[1], kept[name][1]))
+        change[vertices] += come - gone
+        slid[vertices] += come
+    collection[tags.SHAPE] = kept
     rest, own = meshes.neutral_coordinates(head.data), change[meshes.hm08_vertices(head.data)]
     lids = _lid_scales(collection, head.data, slid)
     rigid: dict[str, Similarity] = {}
@@ -412,14 +414,12 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
         moved, known, side = change[numbers], numbers >= 0, part.split("_")[-1]
         if part.startswith(("eye_", "teeth_")):  # a ball stays one; most vertices of crowns are not in hm08
             rigid[side] = fit_similarity(points[known], points[known] + moved[known])
-            moved = rigid[side].apply(points) - points
-        elif part.startswith("cornea_"):
-            moved = rigid[side].apply(points) - points
-        elif not known.any():
+        elif not part.startswith("cornea_") and not known.any():
             moved = own[_skin_vertices(obj.data, points, rest)]
             if part in GLASSES:  # both move with the frame, rigidly
-                rigid.setdefault("glasses", fit_similarity(points, points + moved))
-                moved = rigid["glasses"].apply(points) - points
+                rigid.setdefault(side := "glasses", fit_similarity(points, points + moved))
+        if side in rigid:
+            moved = rigid[side].apply(points) - points
         if part == "head" or part in LID_ATTACHED_PARTS:
             scales = lids if part == "head" else lids[_skin_vertices(obj.data, points, rest)]
             meshes.move_basis(obj.data, moved.astype(np.float32), scales / meshes.key_scales(obj.data))

@@ -21,7 +21,7 @@ from blender_addon.objects import tags
 from blender_addon.objects.meshes import coordinates, neutral_coordinates, origin_of, sculpted
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import hair
-from blender_addon.scene.corrections import _shape_modes
+from blender_addon.scene.corrections import _shape_modes, slide_shape
 from blender_addon.settings.properties import SHAPE_SLIDERS
 
 
@@ -45,6 +45,18 @@ def test_each_slider_moves_its_own_place_both_ways_and_back(collection: bpy.type
         setattr(collection.likeness, name, 0.0)
     for part, shape in shapes(collection).items():
         np.testing.assert_allclose(shape, before[part], atol=1e-5)
+
+
+def test_a_slider_of_an_older_file_holds_until_it_is_moved_and_goes_back(collection: bpy.types.Collection) -> None:
+    before = shapes(collection)
+    collection.likeness.ears = 0.5
+    slide_shape(collection, {"ears": 0.5 / _shape_modes()["ears"][2][1]})
+    collection[tags.SHAPE] = {"ears": 0.5}  # as 0.2.0 says it
+    wide = shapes(collection)["head"]
+    collection.likeness.jaw = 0.0
+    np.testing.assert_allclose(shapes(collection)["head"], wide, atol=1e-5)
+    collection.likeness.ears = 0.0
+    np.testing.assert_allclose(shapes(collection)["head"], before["head"], atol=1e-5)
 
 
 def test_a_wider_nose_is_wider_and_larger_eyes_stay_balls_behind_their_corneas(

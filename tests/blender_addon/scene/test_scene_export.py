@@ -59,14 +59,6 @@ def skeleton_of(bpy):
     return rig
 
 
-def drawn(bpy, obj) -> np.ndarray:
-    """(V, 3) world coordinates of an object as the viewport draws it."""
-    bpy.context.view_layer.update()
-    graph = bpy.context.evaluated_depsgraph_get()
-    evaluated = obj.evaluated_get(graph)
-    return places(evaluated, evaluated.data.vertices)
-
-
 def imported(bpy, path: Path) -> dict:
     """Meshes of a file in an empty scene, by the part that their names end with."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -135,7 +127,7 @@ def test_what_bones_do_is_in_the_files_keys(bpy, collection, tmp_path: Path, nam
         assert lead.keyframe(head) == 3
     scene.frame_set(5)
     head.modifiers["Subdivision"].show_viewport = False
-    posed = drawn(bpy, head) if name != "GAME" else None
+    posed = evaluated(bpy, head) if name != "GAME" else None
     path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
     write.export_head(bpy.context, collection, COARSE[name], path)
     parts = imported(bpy, path)
@@ -149,7 +141,7 @@ def test_what_bones_do_is_in_the_files_keys(bpy, collection, tmp_path: Path, nam
     if posed is not None:
         for part in ("teeth_lower", "tongue"):
             assert value_at(bpy, parts[part], "jawOpen", start + 4) == pytest.approx(1.0, abs=2e-3)
-        assert nearest(drawn(bpy, parts["head"]), posed) < 1e-4  # the eyes' lids follow a look that is 0.02 off
+        assert nearest(evaluated(bpy, parts["head"]), posed) < 1e-4  # the eyes' lids follow a look that is 0.02 off
 
 
 def test_unreals_file_is_in_centimetres_without_scaled_nodes(bpy, collection, tmp_path: Path) -> None:
@@ -229,7 +221,7 @@ def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
     joints = {
         bone: np.array(rig.matrix_world @ rig.pose.bones[bone].matrix)[:3, 3] for bone in ("head", "jaw", "eye.L")
     }
-    posed = {part: drawn(bpy, tags.part_object(collection, part)) for part in parts}
+    posed = {part: evaluated(bpy, tags.part_object(collection, part)) for part in parts}
     path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
     write.export_head(bpy.context, collection, preset, path, write.ExportSettings(True, bone_names=whose))
     assert rest == rig.data.bones["head"].head_local
@@ -257,7 +249,7 @@ def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
     for part in parts:
         if name == "GAME" and part == "lashes":
             continue
-        off[part] = nearest(drawn(bpy, found["head" if name == "GAME" else part]), posed[part])
+        off[part] = nearest(evaluated(bpy, found["head" if name == "GAME" else part]), posed[part])
     tongue = off.pop("tongue")
     assert max(off.values()) < TOLERANCE
     assert tongue < 5e-4  # its keys take it along with the jaw here, a bone there

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from blender_addon.shared.names import ARKIT_NAMES, EYE_PART_NAMES
 from head_message import made_up_asset
-from scene_helpers import coordinates, image_pixels, import_head
+from scene_helpers import coordinates, image_pixels, import_head, points_of
 from test_scene_export import COARSE, imported
 
 from blender_addon.errors import AddonError
@@ -171,10 +171,8 @@ def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path)
 
 def strands_of(obj) -> np.ndarray:
     """(N, 3) world places of all points of a Curves object."""
-    flat = np.empty(3 * len(obj.data.points), np.float32)
-    obj.data.position_data.foreach_get("vector", flat)
     matrix = np.array(obj.matrix_world)
-    return flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    return points_of(obj.data) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 @pytest.mark.parametrize("hidden", [False, True])

@@ -11,7 +11,7 @@ from blender_addon.shared.hair_cards import ALPHA_CUTOFF, card_atlas
 from blender_addon.shared.names import ARKIT_NAMES
 from blender_addon.shared.photo_folder import png_bytes
 from scene_helpers import coordinates, image_pixels, import_head
-from test_scene_export import COARSE, imported
+from test_scene_export import COARSE, imported, places
 
 from blender_addon.export.write import ExportSettings, export_head
 from blender_addon.objects import tags
@@ -73,12 +73,6 @@ def hair_colour(result: HeadResult) -> np.ndarray:
     return np.median(0.5 * (result.hair.root_colour + result.hair.tip_colour), axis=0)
 
 
-def world(obj) -> np.ndarray:
-    """(V, 3) world coordinates."""
-    matrix = np.array(obj.matrix_world)
-    return coordinates(obj.data.vertices) @ matrix[:3, :3].T + matrix[:3, 3]
-
-
 @pytest.mark.parametrize("preset", COARSE.values(), ids=COARSE)
 def test_a_file_has_keys_bones_and_the_heads_surfaces(bpy, result: HeadResult, tmp_path: Path, preset) -> None:
     path = tmp_path / f"head{preset.suffix}"
@@ -107,7 +101,7 @@ def test_a_file_has_keys_bones_and_the_heads_surfaces(bpy, result: HeadResult, t
     np.testing.assert_allclose(card_colour(parts["hair"], surface["hair"]), hair_colour(result), rtol=0.2)
     for part, uv in (("lashes", result.lashes.places), ("eye_left", result.eyes.uv["eye_left"])):
         np.testing.assert_allclose(uv_bounds(parts[part].data), [uv.min(0), uv.max(0)], atol=1e-3)
-    head, eye = (world(parts[part]) for part in ("head", "eye_left"))
+    head, eye = (places(parts[part], parts[part].data.vertices) for part in ("head", "eye_left"))
     assert (head.min(0) < eye.min(0)).all() and (eye.max(0) < head.max(0)).all()
 
 
