@@ -35,7 +35,7 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
-    "lines of tests": 35_423,
+    "lines of tests": 35_420,
     "words of docs": 58_408,
     "numbers set by hand in module constants": 1_625,
     "numbers set by hand in defaults of dataclasses": 343,

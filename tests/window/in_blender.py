@@ -218,14 +218,8 @@ def story() -> Generator[float, None, None]:
     yield from show_sidebar()
     screenshot("1_installed")
     yield from file_browser()
-    names = SETTINGS["photos"]
-    call(
-        bpy.ops.likeness.add_photos,
-        "EXEC_DEFAULT",
-        True,
-        directory=str(HERE / "photos"),
-        files=[{"name": name} for name in names],
-    )
+    files = [{"name": name} for name in SETTINGS["photos"]]
+    call(bpy.ops.likeness.add_photos, "EXEC_DEFAULT", True, directory=str(HERE / "photos"), files=files)
     bpy.context.scene.likeness.texture_size = SETTINGS["texture_size"]
     forget_gap()
     yield 2.5
@@ -291,7 +285,7 @@ def file_browser() -> Generator[float, None, None]:
 
 
 def choose_file(path: Path, shot: str) -> Generator[float, None, None]:
-    """Name a file in the file browser that was opened, and click its button."""
+    """Name a file in the file browser that was opened, and click its button; 5.2 closes it below the mouse alone."""
     yield 2.0
     window = bpy.context.window_manager.windows[0]
     area = next(area for area in window.screen.areas if area.type == "FILE_BROWSER")
@@ -300,6 +294,9 @@ def choose_file(path: Path, shot: str) -> Generator[float, None, None]:
     yield 1.0
     screenshot(shot)
     region = next(region for region in area.regions if region.type == "WINDOW")
+    x, y = region.x + region.width // 2, region.y + region.height // 2
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+    yield 0.5
     with bpy.context.temp_override(window=window, area=area, region=region):
         bpy.ops.file.execute()
     yield from until(lambda: any(area.type == "VIEW_3D" for area in window.screen.areas), 10, "the 3D View")
