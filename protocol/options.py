@@ -220,10 +220,7 @@ class HeadOptions:
         span=(0.0, 1.0),
     )
     reach: float = _option(
-        0.03,
-        "Reach",
-        "How far from a dragged landmark the skin moves, in metres",
-        span=(0.005, 0.2),
+        0.03, "Reach", "How far from a dragged landmark the skin moves, in metres", span=(0.005, 0.2)
     )
     make_up: float = _option(
         0.0,

@@ -30,10 +30,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
     os.umask(0o077)  # photos and results are this user's alone, in this process and its workers
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     settings = ServerSettings(
-        config_folder=own_folder(),
-        bind=arguments.bind,
-        device=arguments.device,
-        owner=arguments.owner,
+        config_folder=own_folder(), bind=arguments.bind, device=arguments.device, owner=arguments.owner
     )
     with Server(settings) as server:
 

@@ -288,11 +288,7 @@ class SolvedFrame:
 
 
 def solve_frame(
-    subject: Subject,
-    face: PhotoFace,
-    start: PhotoParameters,
-    prior: FramePrior,
-    rounds: tuple[tuple[float, int], ...],
+    subject: Subject, face: PhotoFace, start: PhotoParameters, prior: FramePrior, rounds: tuple[tuple[float, int], ...]
 ) -> SolvedFrame:
     """Solve one picture by Levenberg-Marquardt with bounded expression weights.
 

@@ -91,11 +91,7 @@ class HairLook:
 
 
 def look_at(
-    template: Template,
-    fitted: FittedFace,
-    faces: Sequence[PhotoFace],
-    leader: str = "",
-    line: np.ndarray | None = None,
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], leader: str = "", line: np.ndarray | None = None
 ) -> HairLook:
     """Find the look; ``faces`` are matched to the fitted photos by name.
 

@@ -21,7 +21,7 @@ from ..objects import tags
 from ..objects.meshes import coordinates, write_key
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
-from ..scene.hair import hair_cards, still_hairs
+from ..scene.hair import hair_cards, show_albedo, still_hairs
 from ..scene.materials import TYPICAL, WRINKLES, file_bytes, lined, skin_material, strength_socket, wrinkles_of
 from ..shared.hair_cards import card_atlas
 from ..shared.message import CARD_LEVELS
@@ -424,6 +424,7 @@ def export_head(
                 root.data.bones[ours].name = theirs
         if usd and strands is not None:  # each frame would hold them again, 36 MB: they turn with the head's bone
             hairs = still_hairs(strands, f"{name}_{HAIR}", {"viewport": 1.0})
+            materials.made[STRANDS.name] = show_albedo(hairs.data)
             context.scene.collection.objects.link(hairs)
             copies.append(hairs)
             layer.update()

@@ -2,6 +2,7 @@
 export for another program."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import bpy
@@ -14,7 +15,7 @@ from ..export.write import ExportSettings, export_head, export_strands
 from ..objects import meshes, tags
 from ..rig import build, lead
 from ..rig.bones import EYES_LED, JAW_LED
-from ..scene import cameras, expressions, mpfb
+from ..scene import cameras, expressions, hair, mpfb
 from ..settings.properties import SHAPE_SLIDERS
 from ..shared.message import CARD_LEVELS
 from ..text import NO_HEAD, LikenessOperator, clickable, draw_wrapped, needs, poll_of
@@ -23,6 +24,22 @@ from .corrections import HeadPhotoOperator, close_all
 
 NO_ARMATURE = "This head has no armature: Add Armature makes one"
 _HAS_ONE = "This head has its armature"
+
+
+if hasattr(bpy.types, "USDHook") and find_spec("pxr"):  # without USD's modules Blender ends where it calls a hook
+
+    class StrandsOfUSD(bpy.types.USDHook):
+        """Blender reads curves without materials: the strands of a head get theirs"""
+
+        bl_idname = "LIKENESS_USD_strands"
+        bl_label = "Likeness strands"
+
+        @staticmethod
+        def on_import(read: object) -> bool:
+            for one in (one for each in getattr(read, "get_prim_map", dict)().values() for one in each):
+                if isinstance(one, bpy.types.Curves) and hair.ROOT_COLOUR in one.attributes and not one.materials:
+                    one.materials.append(hair.new_material("hair"))
+            return True
 
 
 class AddArmature(LikenessOperator):

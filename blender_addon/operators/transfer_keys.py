@@ -394,10 +394,7 @@ class MakeVisemeKeys(LikenessOperator):
 
     kind: EnumProperty(
         name="Names",
-        items=(
-            ("OCULUS", "Oculus", "Fifteen: viseme_sil, viseme_PP, …"),
-            ("VRM", "VRM", "Five: aa, ih, ou, ee, oh"),
-        ),
+        items=(("OCULUS", "Oculus", "Fifteen: viseme_sil, viseme_PP, …"), ("VRM", "VRM", "Five: aa, ih, ou, ee, oh")),
     )
 
     poll = needs((_in_object_mode, "Switch to Object Mode"))

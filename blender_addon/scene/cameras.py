@@ -420,9 +420,7 @@ def leave_cameras(context: bpy.types.Context) -> None:
                 setattr(space.region_3d, name, value)
 
 
-def _view_areas(
-    context: bpy.types.Context,
-) -> list[tuple[bpy.types.Area, bpy.types.Region, bpy.types.SpaceView3D]]:
+def _view_areas(context: bpy.types.Context) -> list[tuple[bpy.types.Area, bpy.types.Region, bpy.types.SpaceView3D]]:
     """Area, main region and space of the 3D view under the mouse, else of all of the window's."""
     here = context.area is not None and context.area.type == "VIEW_3D"
     areas = (context.area,) if here else context.window.screen.areas if context.window else ()

@@ -135,14 +135,36 @@ def hair_cards(strands: bpy.types.Object, head: bpy.types.Object, most: int) -> 
 def _hairs_at_rest(strands: bpy.types.Object) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Hairs (N, ``HAIR_POINTS``, 3) in the head frame; their albedo (N, 3) at root and tip, linear light."""
     still = still_hairs(strands, NAME, {"head": strands})  # without skin to follow nothing moves
-    points, curves = _positions(still.data), still.data
-    first = meshes.array_of(curves.curve_offset_data, "value")
-    grey = np.full((len(first) - 1, 4), _NO_COLOUR, np.float32)
-    colours = tuple(meshes.attribute_or(grey, curves, name, "color")[:, :3] for name in (ROOT_COLOUR, TIP_COLOUR))
+    points, first, colours = _positions(still.data), *_ends(still.data)
     tags.remove_object(still)
     place = first[:-1, None] + np.linspace(0, 1, HAIR_POINTS) * (np.diff(first)[:, None] - 1)
     hairs = np.stack([np.interp(place, np.arange(len(points)), axis) for axis in points.T], -1)
     return meshes.to_head(hairs), colours
+
+
+def _ends(curves: bpy.types.Curves) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """(N + 1,) numbers of the first points of hairs; their albedo (N, 3) at root and tip."""
+    first = meshes.array_of(curves.curve_offset_data, "value")
+    grey = np.full((len(first) - 1, 4), _NO_COLOUR, np.float32)
+    root, tip = (meshes.attribute_or(grey, curves, name, "color")[:, :3] for name in (ROOT_COLOUR, TIP_COLOUR))
+    return first, (root, tip)
+
+
+def show_albedo(curves: bpy.types.Curves) -> bpy.types.Material:
+    """Write the albedo of hairs, point by point, as USD's ``displayColor``; a material that shows it in the place of
+    ours."""
+    first, (root, tip) = _ends(curves)
+    hair = np.repeat(np.arange(len(root)), np.diff(first))
+    along = ((np.arange(len(hair)) - first[hair]) / np.maximum(np.diff(first)[hair] - 1, 1))[:, None]
+    meshes.write_attribute(
+        curves, "displayColor", "FLOAT_VECTOR", "vector", (1 - along) * root[hair] + along * tip[hair]
+    )
+    material = new_material("hair")
+    material.node_tree.nodes[ROOT_COLOUR].attribute_name = "displayColor"  # the one that USD's exporter finds
+    for k, one in enumerate(curves.materials):
+        if one is not None and tags.HEAD_ID in one:
+            curves.materials[k] = material
+    return material
 
 
 def _add_keys_of_skin(obj: bpy.types.Object, cards: HairCards, head: bpy.types.Object) -> None:

@@ -139,10 +139,7 @@ def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
         pose[:3, 3] += pose[:3, :3] @ origin
         photos.append(replace(photo, camera_from_head=pose))
     return replace(
-        result,
-        parts=tuple(part_seen_from(part, origin) for part in result.parts),
-        photos=tuple(photos),
-        hair=hair,
+        result, parts=tuple(part_seen_from(part, origin) for part in result.parts), photos=tuple(photos), hair=hair
     )
 
 

@@ -24,9 +24,7 @@ def check_editable(collection: bpy.types.Collection) -> None:
     ]
     if any(item.library is not None for item in (collection, *own, *(obj.data for obj in own))):
         raise AddonError(
-            f"The head {collection.name} is linked from another file.",
-            "Open that file and do it there.",
-            "linked",
+            f"The head {collection.name} is linked from another file.", "Open that file and do it there.", "linked"
         )
 
 

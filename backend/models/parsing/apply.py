@@ -249,11 +249,7 @@ _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
     FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
 )  # fmt: skip
-_OUTLINES = {
-    FaceClass.EYES: regions.EYE_RIGHT,
-    FaceClass.BROWS: regions.BROW_RIGHT,
-    FaceClass.LIPS: regions.LIPS_OUTER,
-}
+_OUTLINES = {FaceClass.EYES: regions.EYE_RIGHT, FaceClass.BROWS: regions.BROW_RIGHT, FaceClass.LIPS: regions.LIPS_OUTER}
 _SPECK = 0.0006  # of the face's area
 _PERSON_CLASSES = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
 _MINORITY = 0.25
