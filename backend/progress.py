@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 
@@ -65,8 +66,8 @@ class StageClock:
         return {f"seconds.{name}": round(value, 4) for name, value in seconds.items()}
 
 
-FIRST_ESTIMATE = 0.02
-"""Fraction of the work from which on the time left is estimated."""
+KEPT_SECONDS = 0.5
+"""What is reached so soon counts as kept of an earlier job, which says nothing of the pace."""
 OWN_PACE = 0.1
 """Fraction of a stage after which its own pace counts as much as the mean pace before it."""
 FALL_SECONDS = 2.0
@@ -80,8 +81,8 @@ MOST_RISE = 0.4
 class TimeLeft:
     """Estimates the time left from each stage's usual share of the total.
 
-    The rest of the running stage is estimated from its own pace, all later stages from the mean pace so far. What is
-    shown follows this without jumps, and rises only if work takes much longer.
+    The rest of the running stage is estimated from its own pace, all later stages from the mean pace so far, without
+    what was kept of an earlier job. What is shown follows this without jumps, and rises only if work takes much longer.
 
     Parameters
     ----------
@@ -91,13 +92,10 @@ class TimeLeft:
     """
 
     def __init__(self, shares: Mapping[str, float], start: float) -> None:
-        total, passed = sum(shares.values()), 0.0
-        self._spans: dict[str, tuple[float, float]] = {}
-        for stage, share in shares.items():
-            self._spans[stage] = (passed, passed + share / total)
-            passed += share / total
-        self.fraction = 0.0
-        self._start = self._updated = self._looked = start
+        ends = [end / sum(shares.values()) for end in accumulate(shares.values(), initial=0.0)]
+        self._spans = dict(zip(shares, pairwise(ends), strict=True))
+        self.fraction = self._kept = 0.0
+        self._begun = self._start = self._updated = self._looked = start
         self._stage, self._stage_start = "", start
         self._left = self._shown = -1.0
 
@@ -110,8 +108,10 @@ class TimeLeft:
         if stage != self._stage:
             self._stage, self._stage_start = stage, self._updated if fraction > 0 else now
         self.fraction, self._updated = reached, now
-        if reached >= FIRST_ESTIMATE:
-            mean = (now - self._start) / reached
+        if now - self._begun < KEPT_SECONDS:
+            self._start, self._kept = now, reached
+        elif reached > self._kept:
+            mean = (now - self._start) / (reached - self._kept)
             known = OWN_PACE * (end - begin)
             pace = (now - self._stage_start + known * mean) / max(reached - begin + known, 1e-9)
             self._left = pace * (end - reached) + mean * (1.0 - end)
