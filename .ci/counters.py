@@ -36,12 +36,12 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
     "lines of tests": 35_420,
-    "words of docs": 58_404,
-    "numbers set by hand in module constants": 1_625,
+    "words of docs": 58_402,
+    "numbers set by hand in module constants": 1_624,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_791,
     "numbers set by hand in tables": 210,
-    "numbers set by hand": 3_969,
+    "numbers set by hand": 3_968,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

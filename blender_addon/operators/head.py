@@ -228,7 +228,7 @@ class ExportHead(LikenessOperator):
         options={"SKIP_SAVE"},
     )
     bone_names: EnumProperty(
-        name="Bone Names",
+        name="Bones",
         items=(
             ("LIKENESS", "Likeness", "root, neck, head, jaw, eye.L, tongue.01 and so on"),
             ("MAKEHUMAN", "MakeHuman", "As in MakeHuman's default skeleton: spine01, neck01, head, tongue00"),
@@ -247,7 +247,7 @@ class ExportHead(LikenessOperator):
         options={"SKIP_SAVE"},
     )
     hair_detail: EnumProperty(
-        name="Hair Cards",
+        name="Cards",
         items=tuple((str(most), f"{most:,}", f"At most {most:,} triangles: {use}") for most, use in _HAIR_DETAIL),
         options={"SKIP_SAVE"},
     )

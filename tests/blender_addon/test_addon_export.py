@@ -19,10 +19,11 @@ from blender_addon.operators.head import ExportHead
 from blender_addon.protocol.result import HeadResult
 
 
-def test_it_writes_the_file_with_the_kinds_suffix(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
+def test_it_writes_the_kinds_suffix_and_cuts_no_name(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
     import_head(result, bpy.context, name="Anna")
     assert bpy.ops.likeness.export(preset="GAME", filepath=str(tmp_path / "head.fbx")) == {"FINISHED"}
     assert b"Anna_head" in (tmp_path / "head.glb").read_bytes()
+    assert all(len(one.name) < 9 for one in bpy.ops.likeness.export.get_rna_type().properties if one.type == "ENUM")
 
 
 @pytest.mark.parametrize("preset, asked, bones", [("UNITY", {}, True), ("GAME", {"skeleton": False}, False)])
