@@ -40,7 +40,7 @@ def needs(*conditions: tuple[Callable[[bpy.types.Context], object], str]) -> cla
 @lru_cache(maxsize=256)
 def _lines(sentence: str, letters: int, most: int | None) -> tuple[str, ...]:
     """The sentence in lines of so many letters; kept, as panels ask for the same ones on every redraw."""
-    return tuple(textwrap.wrap(sentence, letters, break_on_hyphens=False, max_lines=most, placeholder="…"))
+    return tuple(textwrap.wrap(sentence.strip(), letters, break_on_hyphens=False, max_lines=most, placeholder="…"))
 
 
 def draw_wrapped(

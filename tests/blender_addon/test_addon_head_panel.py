@@ -68,10 +68,10 @@ def test_solid_shading_says_that_it_does_not_show_the_skins_sliders(head: bpy.ty
     assert ("Solid" in str(panel.mock_calls)) == (shading == "SOLID")
 
 
-def test_a_sentence_has_no_more_lines_than_it_may() -> None:
+def test_a_sentence_has_no_more_lines_than_it_may_and_no_space_before_it() -> None:
     layout = MagicMock()
-    draw_wrapped(layout, "No face was found in it; it may be too small, too dark, covered or turned away. " * 2, most=2)
-    assert layout.column.return_value.label.call_count == 2
+    draw_wrapped(layout, " No face was found in it; it may be too small, too dark, covered or turned away." * 2, most=2)
+    assert [call.kwargs["text"][0].isspace() for call in layout.column.return_value.label.mock_calls] == [False] * 2
 
 
 def drawn(search: str = "", symmetric: bool = True) -> list[str]:
