@@ -194,12 +194,12 @@ class HairStyles(bpy.types.Panel):
     bl_space_type = "VIEW_3D"
     bl_region_type = "HEADER"
     bl_options = {"INSTANCED"}  # noqa: RUF012 (Blender wants a set)
-    bl_ui_units_x = 22
+    bl_ui_units_x = 52
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.label(text=HairStyles.bl_label)
         self.layout.operator("likeness.change_hair", text="By the Photos").style = "auto"
-        grid = self.layout.grid_flow(row_major=True, columns=5, even_columns=True, align=True)
+        grid = self.layout.grid_flow(row_major=True, columns=7, even_columns=True, align=True)
         for style in HAIR_STYLES:
             cell = grid.column(align=True)
             cell.template_icon(picture_icon(style.name), scale=4)

@@ -65,8 +65,7 @@ def test_the_time_left_never_rises_in_a_run_as_usual(heard: tuple[Heard, ...]) -
     seen = list(shown(heard))
     assert len(seen) > 0.8 * 10 * heard[-1][2], "there is something to see nearly all the time"
     assert max(after[2] - before[2] for before, after in pairwise(seen)) <= 1e-9
-    half = [abs(left - true) for second, true, left in seen if second > heard[-1][2] / 3]
-    assert max(half) < 0.25 * heard[-1][2]
+    assert max(abs(left - true) for second, true, left in seen if second > heard[-1][2] / 3) < 0.25 * heard[-1][2]
 
 
 def test_the_time_left_grows_smoothly_where_a_stage_is_three_times_slower() -> None:

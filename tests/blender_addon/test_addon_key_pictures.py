@@ -42,6 +42,7 @@ def test_hairstyles_are_chosen_from_pictures(backend: Backend, monkeypatch: pyte
     monkeypatch.setattr(panel, "picture_icon", lambda name: names.index(name) + 1)
     layout = MagicMock()
     panel.HairStyles.draw(MagicMock(layout=layout, bl_label=""), bpy.context)
+    assert len(names) <= 7 * layout.grid_flow.call_args.kwargs["columns"], "seven rows are as high as a window"
     cell = layout.grid_flow.return_value.column.return_value
     assert [call.args[0] for call in cell.template_icon.call_args_list] == list(range(1, len(names) + 1))
     assert [call.kwargs["text"] for call in cell.operator.call_args_list] == [style.label for style in HAIR_STYLES]
