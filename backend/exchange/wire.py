@@ -118,7 +118,9 @@ def _encode_hair(asset: FaceAsset, found: HairStrands, buffers: BufferList) -> E
     """Guide strands (see ``HairStrands``), and where and how hairs grow between them."""
     head, ears = asset.parts[0], load_template().regions["ears"]
     ears = ears if load_template().head.vertex_stop == len(head.vertices) else np.zeros(len(head.vertices))
-    hair = dressed(found, head.vertices, head.quads, ears)
+    cut = np.zeros(len(head.uv), int)
+    cut[head.uv_quads] = head.quads
+    hair = dressed(found, head.vertices[cut], head.uv, head.uv_quads, ears[cut])
     numbers, chain = ({key: float(value) for key, value in named.items()} for named in (hair.parameters, hair.chain))
     arrays = buffers.add_arrays("hair", vars(hair), message.HAIR)
     scalp = buffers.add_arrays("hair.scalp", vars(hair.scalp), message.SCALP)

@@ -51,6 +51,8 @@ _FINISHED, _CURLED, _TURN = 16, 48, 12
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
+_BEARD = 0.25
+"""Hairs of beards are as many as their guides' spacing asks, and not the locks, which are twice as wide."""
 _SCALP = 0.13
 """Square metres, of the squares of widths of the locks of a head's hair, by which a beard without any is as dense."""
 _ABOVE_SKIN = 0.003
@@ -95,9 +97,11 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     near = cKDTree(_alike(guides)).query(_alike(guides), k=min(_BESIDE, len(guides)))[1].reshape(len(guides), -1)
     # short hairs are drawn as more and finer ones, else napes and sideburns are dots
     finer = np.sqrt(np.maximum(HIDES / np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1), 1.0))
-    area = np.cumsum(finer * strands.width.astype(np.float64) ** 2)
-    scalp = len(guides) - int(strands.parameters.get(FACIAL_GUIDES, 0.0))
-    count = round(count * area[-1] / ((strands.width[:scalp].astype(np.float64) ** 2).sum() if scalp else _SCALP))
+    scalp, area = len(guides) - int(strands.parameters.get(FACIAL_GUIDES, 0.0)), strands.width.astype(np.float64) ** 2
+    count /= area[:scalp].sum() if scalp else _SCALP
+    area[scalp:] *= _BEARD
+    area = np.cumsum(finer * area)
+    count = round(count * area[-1])
     own = np.searchsorted(area, (np.arange(count) + 0.5) / count * area[-1]).clip(0, len(guides) - 1)
     loose = np.ones(len(guides), bool) if strands.scalp is None else strands.free > 0
     sown = np.zeros((0, 5)) if loose.all() else _sown(strands.scalp, int((~loose[own]).sum()), generator)
@@ -107,10 +111,8 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     others = near[own[:, None], generator.integers(0, near.shape[1], (count, 2))]
     three, weight = np.column_stack([own, others]), generator.dirichlet((1.0, 1.0, 1.0), count)
     roots = (weight[..., None] * guides[three, 0]).sum(1)
-    out, beside = (
-        unit_vectors(roots - guides[:, 0].mean(0)),
-        generator.normal(0, 0.3 * strands.width[own], (3, count)).T,
-    )
+    out = unit_vectors(roots - guides[:, 0].mean(0))
+    beside = generator.normal(0, 0.3 * strands.width[own], (3, count)).T
     beside -= (beside * out).sum(1, keepdims=True) * out  # a lock reaches beyond its guide
     beside[first:] = sown[:, :3] - roots[first:]
     edge, top = np.concatenate([np.full((first, 2), (_RIM, 0.0)), sown[:, 3:]]).T

@@ -15,6 +15,10 @@ FACIAL_GUIDES = "facial_guides"
 """Name among ``HairStrands.parameters`` of how many guides, the last ones, are facial hair."""
 HIDES = 0.02
 """Metres: shorter hair lets skin through."""
+SPACING = 0.0034
+"""Metres between guides of a beard: a full one has 1,200."""
+_WIDER = 0.016
+"""Metres of a beard's length over which a lock gets wider by ``SPACING``: hairs of long beards mingle."""
 MOST_RADIUS = 0.001
 """Metres; the thickest hair has a tenth of this."""
 
@@ -95,6 +99,11 @@ class HairStrands:
         both = np.stack([self.root_colour, self.tip_colour]) * factor
         root, tip = np.clip(both, 0.0, 1.0).astype(np.float32)
         return replace(self, root_colour=root, tip_colour=tip)
+
+
+def lock_width(points: np.ndarray) -> np.ndarray:
+    """(G,) metres across the locks of a full beard's guides (G, P, 3)."""
+    return SPACING * (2.0 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / _WIDER)
 
 
 def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:

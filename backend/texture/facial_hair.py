@@ -19,7 +19,7 @@ from backend.hair.colours import UNKNOWN, WHITE
 from backend.hair.fit_hair import AS_SKIN, beside_skin, from_skin, lab_beside_skin
 from backend.hair.groom.choose import READER_ERRS
 from backend.hair.groom.grow import GroomHead
-from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, apart, resampled_to
+from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, SPACING, HairStrands, apart, lock_width, resampled_to
 from backend.models.hair_kind import HairKind
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -33,8 +33,6 @@ RADIUS = 6e-5
 """Metres, of a hair at its root: hairs of beards are 0.12 mm thick."""
 SIZE = 512
 """Texels of map ``Head``, at each of which a root may stand: one in 0.8 mm."""
-SPACING = 0.0034
-"""Metres between guides: a full beard has 1,200."""
 REACH = 0.03
 """Metres up to which skin that no photo shows, below the jaw, is as bearded as the nearest that one does."""
 LEAST_SHARE = 0.35
@@ -61,8 +59,6 @@ SURE = 0.15
 """Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard."""
 SHADE = 0.5
 """Share of the hairs' log contrast to skin that skin has below them."""
-WIDER = 0.016
-"""Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 ABOVE = 0.0008
 """Metres: least distance of strands from the skin, more than its relief is deep (0.5 mm), and too small to see."""
 RISE = 0.45
@@ -199,8 +195,7 @@ def _away(where: np.ndarray, those: np.ndarray, most: float = np.inf) -> np.ndar
 
 def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray, share: np.ndarray) -> HairStrands:
     """Strands (G, P, 3) with roots (G, 2) of map ``Head``, of an albedo (G, 3) and a share (G,) of a full beard."""
-    width = SPACING * (2.0 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER) * np.sqrt(share)
-    arrays = (values.astype(np.float32) for values in (points, uv, width))
+    arrays = (values.astype(np.float32) for values in (points, uv, lock_width(points) * np.sqrt(share)))
     colour, number = np.float32(colour).clip(0.005, 0.9), {FACIAL_GUIDES: float(len(points))}
     return HairStrands(*arrays, colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", number)
 

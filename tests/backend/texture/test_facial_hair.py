@@ -75,9 +75,8 @@ def test_roots_stand_where_photos_label_facial_hair(scene: Scene, full: facial_h
 def test_a_longer_beard_in_the_photos_has_longer_strands(scene: Scene, full: facial_hair.FacialHair) -> None:
     faces = [labelled(face, 24) for face in scene.faces]
     short = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, DARK))
-    longest = [
-        np.quantile(np.linalg.norm(np.diff(one.strands.points, axis=1), axis=-1).sum(1), 0.98) for one in (short, full)
-    ]
+    lengths = [np.linalg.norm(np.diff(one.strands.points, axis=1), axis=-1).sum(1) for one in (short, full)]
+    longest = [np.quantile(each, 0.98) for each in lengths]
     hangs = 40 * 0.9 / scene.fitted.photos[1].camera.intrinsics[1, 1]
     assert 0.006 < longest[0] < 0.7 * longest[1]
     assert longest[1] == pytest.approx(hangs, rel=0.5)
@@ -94,9 +93,7 @@ def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) 
 
 
 @pytest.mark.parametrize("covered", [0.6, 0.75, 0.9])
-@pytest.mark.parametrize(
-    "hair", [(0.02, 0.017, 0.014), (0.3, 0.27, 0.23), (0.06, 0.03, 0.015)], ids=["black", "grey", "brown"]
-)
+@pytest.mark.parametrize("hair", [(0.02, 0.017, 0.014), (0.3, 0.27, 0.23), (0.06, 0.03, 0.015)])
 def test_skin_between_hairs_does_not_make_them_brown(covered: float, hair: tuple[float, ...]) -> None:
     """A grey moustache came brown, and brows on dark heads ginger, with the skin's ratio of red to green."""
     hue = np.array(hair) / TONE
@@ -198,16 +195,13 @@ def test_shaved_faces_get_none_and_keep_their_texture(scene: Scene) -> None:
 
 
 def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.FacialHair) -> None:
-    beard = full.strands
-    scalp = replace(beard, points=beard.points[:20, ::2], **{
-        name: getattr(beard, name)[:20] for name in ("root_uv", "width", "root_colour", "tip_colour")
-    })  # fmt: skip
+    beard, names = full.strands, ("points", "root_uv", "width", "root_colour", "tip_colour")
+    scalp = replace(beard, points=beard.points[:20, ::2], **{name: getattr(beard, name)[:20] for name in names[1:]})
     both = joined(scalp, beard)
     assert both.points.shape == (20 + len(beard.points), scalp.points.shape[1], 3)
     assert both.parameters[FACIAL_GUIDES] == len(beard.points)
     np.testing.assert_allclose(both.points[20:, -1], beard.points[:, -1], atol=1e-6)
     assert joined(None, beard) is beard and joined(scalp, None) is scalp
-    names = ("points", "root_uv", "width", "root_colour", "tip_colour")
     many = replace(beard, **{name: np.resize(one := getattr(beard, name), (4000, *one.shape[1:])) for name in names})
     assert len(joined(many, beard).points) == 4096 and joined(many, beard).parameters[FACIAL_GUIDES] == 96
     cards = hair_cards(both)
