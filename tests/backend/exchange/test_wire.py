@@ -48,7 +48,7 @@ def test_everything_survives(hand_made_asset: FaceAsset, message: WireMessage) -
     for field in (field for field in fields(HairStrands) if field.name != "style"):  # for the command line's pictures
         old, new = getattr(hand_made_asset.hair_strands, field.name), getattr(again.hair, field.name)
         assert old is None or np.array_equal(old, new), field.name
-    assert again.hair.chain["density"] > 0 and again.hair.scalp.density.max() > 0.3  # as on a chin
+    assert again.hair.chain["density"] > 0 and again.hair.scalp.density.max() > 0.1  # of a thin beard
     for old, new in zip(hand_made_asset.photos, again.photos, strict=True):
         assert old.name == new.name and tuple(old.camera.size) == tuple(new.size)
         assert np.array_equal(old.camera.intrinsics, new.intrinsics)
