@@ -36,7 +36,7 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
     "lines of tests": 35_420,
-    "words of docs": 58_399,
+    "words of docs": 58_395,
     "numbers set by hand in module constants": 1_624,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_791,

@@ -247,7 +247,7 @@ def story() -> Generator[float, None, None]:
     screenshot("3_cancelled")
     call(bpy.ops.likeness.reconstruct, "INVOKE_DEFAULT")
     yield from until(lambda: session().preview is not None, 120, "the preview")
-    yield 1.0
+    yield 3.0  # its picture is loaded in the background
     screenshot("4_running")
     yield from until(lambda: not session().busy, 180, "the head")
     yield 0.5  # the first drawing of the head belongs to the import

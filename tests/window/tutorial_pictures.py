@@ -26,9 +26,9 @@ from backend.geometry.template import load_template
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 WINDOW = (0, 0, 1100, 700)
-PANEL = (618, 84, 874, 464)
+PANEL = (618, 84, 874, 440)
 """Left, top, right and bottom of the tab in the window, pixels."""
-PREFERENCES = (180, 284, 890, 626)
+PREFERENCES = (180, 284, 890, 606)
 LARGER = (0, 0, 1200, 800)
 DEMO = IMAGES.parents[1] / "assets" / "demo"
 FRAMES, RATE = 16, 8
