@@ -51,8 +51,8 @@ _FINISHED, _CURLED, _TURN = 16, 48, 12
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
-_BEARD = 0.25
-"""Hairs of beards are as many as their guides' spacing asks, and not the locks, which are twice as wide."""
+_BEARD = 0.5
+"""Hairs of beards relative to the widths of their guides' locks, which overlap: with all of them borders are hard."""
 _SCALP = 0.13
 """Square metres, of the squares of widths of the locks of a head's hair, by which a beard without any is as dense."""
 _ABOVE_SKIN = 0.003

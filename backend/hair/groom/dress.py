@@ -51,8 +51,9 @@ _NEAR_ROOTS = _REACH[1] + BEYOND
 _CORNER = 0.15
 """Factor on map ``Head``, which puts a beard's skin in the corner of the scalp's map that no scalp reaches: in the
 chart about the crown a throat is torn, and nodes found no place for any root."""
-_FACIAL = 0.5
-"""Share of the scalp's hairs that cover as much as those that grow on a chin, of which there are 0.35, but thicker."""
+_FACIAL = 1.6
+"""Hairs of a full beard relative to the scalp's, at most as many: fewer grow, but thicker ones than these; with a third
+white moustaches vanish."""
 
 
 def dressed(strands: HairStrands, *skin: np.ndarray) -> HairStrands:
@@ -95,9 +96,9 @@ def _dressed(
     kept = (edge > -BEYOND)[triangles].all(1)
     used, numbers = np.unique(triangles[kept] if kept.any() else triangles, return_inverse=True)
     places, uv, edge = places[used], _CORNER * uv[used].astype(np.float32), edge[used]
-    share = (strands.width / lock_width(strands.points)) ** 2
-    density = density_at_edge(edge, places, chain["fall"], chain["jitter"]) * _FACIAL
-    density *= share[tree.query(places, k=min(3, len(roots)))[1]].reshape(len(places), -1).mean(1)
+    share = np.minimum(_FACIAL * (strands.width / lock_width(strands.points)) ** 2, 1.0)
+    density = share[tree.query(places, k=min(3, len(roots)))[1]].reshape(len(places), -1).mean(1)
+    density *= density_at_edge(edge, places, chain["fall"], chain["jitter"])
     maps = density, edge, np.zeros(len(places)), np.full(len(places), length), lock_variation(places)
     scalp = Scalp(np.float32(places), np.int32(numbers.reshape(-1, 3)), uv, *map(np.float32, maps))
     at, free = uv[cKDTree(places).query(roots)[1]], np.zeros(len(roots), np.float32)

@@ -92,7 +92,7 @@ def test_a_beard_joined_to_a_groom_gets_its_own_skin_and_both_keep_theirs() -> N
     added = both.scalp.vertices[count:][both.scalp.density[count:] > 0]
     assert len(added) > 20 and np.linalg.norm(added[:, None] - chin[None], axis=2).min(1).max() < 0.03
     assert len(both.scalp_uv) == len(both.points) == len(both.free) == len(hair.points) + 40
-    assert both.scalp.density[count:].max() < 0.1  # locks are a third as wide as a full beard's
+    assert both.scalp.density[count:].max() < 0.3  # locks are a third as wide as a full beard's
     corners = both.scalp.uv[both.scalp.triangles[len(hair.scalp.triangles) :]]
     assert (corners.max(1) - corners.min(1)).max() < 0.03
     assert np.linalg.norm(corners - 0.5, axis=2).min() > np.linalg.norm(hair.scalp.uv - 0.5, axis=1).max()
