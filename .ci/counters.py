@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_597,
+    "lines of code": 51_593,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
@@ -35,8 +35,8 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
-    "lines of tests": 35_420,
-    "words of docs": 58_395,
+    "lines of tests": 35_419,
+    "words of docs": 58_393,
     "numbers set by hand in module constants": 1_624,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_791,

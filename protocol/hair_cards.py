@@ -50,6 +50,9 @@ _ROUNDS = 3
 _BUNDLED = (1.0, 0.8, 0.6)
 """How much places of root, middle and tip count for which hairs form a bundle: roots most, so that the scalp is hidden
 evenly."""
+_ABREAST = 4.0
+"""Metres: width of all hairs of a head side by side, of which a card has its hairs' share at most: where few part, or
+stand at a hairline, it would be a sheet."""
 _NARROWEST = 0.0008
 """Metres: half the width of a card at least, which is a few hairs."""
 _LONG = 4.25
@@ -125,10 +128,10 @@ def bundled_cards(
     """Bundle hairs into cards of three layers, at most ``most`` triangles: each along the mean of its hairs, as wide as
     they lie apart. ``hairs`` : (N, P, 3) metres, head frame, root first. ``root``, ``tip`` : (N, 3) albedo at both
     ends, linear light. ``curl`` : metres, radius of curls about the hairs."""
-    points = fewest_card_points(most)
-    cards = np.concatenate(
-        [_layer(number, hairs, (root, tip), most // (2 * (points - 1)), points) for number in range(len(_LAYERS))]
-    )
+    points, grown = fewest_card_points(most), np.ptp(hairs, axis=1).max(1) > SMALLEST_CARD_OFFSET_M
+    grown |= not grown.any()
+    hairs, ends, number = hairs[grown], (root[grown], tip[grown]), most // (2 * (points - 1))
+    cards = np.concatenate([_layer(layer, hairs, ends, number, points) for layer in range(len(_LAYERS))])
     place = np.concatenate([np.linspace(0, 1, int((cards["layer"] == n).sum())) for n in range(len(_LAYERS))])
     cards = cards[np.argsort(place, kind="stable")]  # every n-th card is a level of detail too
     lines, along, turn = cards["line"], cards["along"][..., None], np.arange(len(cards))
@@ -174,6 +177,7 @@ def _layer(
     side = _sides(means, tangent)
     apart = layer.wide * np.sqrt(mean(((places - means[bundle]) * side[bundle]).sum(-1) ** 2))
     length = np.linalg.norm(np.diff(means, axis=1), axis=-1).sum(1)[:, None, None]
+    apart = np.minimum(apart, 0.5 * _ABREAST * sizes[:, None] / len(hairs))
     means += layer.off * np.minimum(length / _LAYERED, 1) * np.cross(tangent, side)
     line, along = _fitted(np.concatenate([means, apart[..., None]], -1), points)
     kind = [("line", "f8", (points, 3)), ("half", "f8", points), ("along", "f8", points), ("layer", "i8"),

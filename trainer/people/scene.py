@@ -164,12 +164,7 @@ class Stage:
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)
         cameras = viewing.frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)
         return Posed(
-            cage=cage,
-            neutral=neutral,
-            smoothed=smoothed,
-            lids=_lids(marks, eyes),
-            weights=weights,
-            cameras=cameras,
+            cage=cage, neutral=neutral, smoothed=smoothed, lids=_lids(marks, eyes), weights=weights, cameras=cameras
         )
 
 

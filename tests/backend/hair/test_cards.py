@@ -17,7 +17,7 @@ from backend.geometry.template import load_template, triangles_from_quads
 from backend.hair.draw import finished_hairs, hair_cards
 from backend.hair.hair_strands import MOST_GUIDES, HairStrands, Scalp
 from backend.rendering.rasterize import depth_map
-from protocol.hair_cards import ATLAS_LENGTH, ATLAS_SIDE, COLUMNS, card_atlas, card_roots
+from protocol.hair_cards import ATLAS_LENGTH, COLUMNS, bundled_cards, card_atlas, card_roots
 from protocol.message import CARD_LEVELS
 
 
@@ -32,8 +32,7 @@ def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None
     corners = cards.vertices[cards.triangles]
     faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     assert ((faces * cards.normals[cards.triangles].mean(1)).sum(1) > 0).mean() > 0.95  # else they are drawn black
-    roots = cKDTree(strands.points[:, 0]).query(card_roots(cards))[0]
-    assert roots.max() < 0.03, "cards begin among the roots"
+    assert cKDTree(strands.points[:, 0]).query(card_roots(cards))[0].max() < 0.03, "cards begin among the roots"
 
 
 def shell(guides: int = 1000) -> HairStrands:
@@ -56,9 +55,17 @@ def test_cards_bend_like_the_hair_and_lie_flat_on_it(most: int, far: float) -> N
     assert np.abs(off[:, 1:]).max() < far
     assert off.std() > 0.0005, "in layers, not on one surface"
     across = np.diff(edges, axis=2)[:, :, 0]
+    assert np.linalg.norm(across, axis=-1).max() < 7 * far, "no card is wider than its hairs can fill"
     across /= np.linalg.norm(across, axis=-1, keepdims=True)
     assert np.quantile(np.abs((across * [0, 1, 0]).sum(-1)), 0.98) < 0.15, "no edge stands up"
     assert np.quantile((across[:, 1:] * across[:, :-1]).sum(-1), 0.02) > 0.9, "no card is twisted"
+
+
+def test_hairs_that_do_not_grow_have_no_cards() -> None:
+    hairs = finished_hairs(shell(), 4000).points
+    hairs = np.where(np.arange(len(hairs))[:, None, None] % 5, hairs, hairs[:, :1])
+    cards = bundled_cards(hairs, np.abs(hairs[:, 0]), np.abs(hairs[:, 0]), 0.0).vertices.reshape(-1, 16, 3)
+    assert np.ptp(cards[:, 2:], axis=1).max(1).min() > 0.05
 
 
 @pytest.mark.parametrize("parts", [0.5, 1.0, 2.0])
@@ -117,7 +124,6 @@ def test_the_strand_map_says_how_strands_run() -> None:
 
 def test_the_atlas_has_strands_with_gaps_that_thin_out() -> None:
     atlas = card_atlas()
-    assert atlas.strands.shape == (ATLAS_LENGTH, ATLAS_SIDE, 4)
     drawn = (atlas.strands[..., 3] > 90).reshape(ATLAS_LENGTH, COLUMNS, -1)
     cover = drawn.mean(2)  # of each card along its length
     root, body, tip = (cover[round(at * ATLAS_LENGTH)] for at in (0.008, 0.3, 0.97))
@@ -127,8 +133,7 @@ def test_the_atlas_has_strands_with_gaps_that_thin_out() -> None:
     assert (middle > 2 * side).all(), "hair ends in single strands, not in a line"
     runs = np.abs(np.diff(drawn.astype(int), axis=2)).sum(2)[: ATLAS_LENGTH // 2].mean()
     assert runs > 6, "a card is strands with gaps, not one plate"
-    normal = atlas.normals.astype(float) / 127.5 - 1
-    assert abs(np.linalg.norm(normal, axis=-1).mean() - 1) < 0.02
+    assert abs(np.linalg.norm(atlas.normals / 127.5 - 1, axis=-1).mean() - 1) < 0.02
 
 
 @pytest.mark.parametrize("field, value", [

@@ -15,7 +15,7 @@ from test_scene_export import COARSE, imported, places
 
 from blender_addon.export.write import ExportSettings, export_head
 from blender_addon.objects import tags
-from blender_addon.objects.meshes import origin_of, to_head
+from blender_addon.objects.meshes import array_of, origin_of, to_head
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import hair as hair_of_scene
 
@@ -50,9 +50,8 @@ class Surface:
 def uv_bounds(mesh) -> np.ndarray:
     """Least and largest UV of a mesh's only map."""
     (layer,) = mesh.uv_layers
-    flat = np.empty(2 * len(mesh.loops), np.float32)
-    layer.uv.foreach_get("vector", flat)
-    return np.stack([flat.reshape(-1, 2).min(0), flat.reshape(-1, 2).max(0)])
+    uv = array_of(layer.uv, "vector", 2, np.float32)
+    return np.stack([uv.min(0), uv.max(0)])
 
 
 def card_colour(obj, surface: Surface) -> np.ndarray:
@@ -63,9 +62,7 @@ def card_colour(obj, surface: Surface) -> np.ndarray:
     linear = np.where(shown < 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4).mean(0)
     if surface.shader.inputs["Base Color"].links[0].from_node.type == "TEX_IMAGE":
         return linear
-    colours = np.empty((len(obj.data.color_attributes[0].data), 4), np.float32)
-    obj.data.color_attributes[0].data.foreach_get("color", colours.ravel())
-    return linear * np.median(colours[:, :3], axis=0)
+    return linear * np.median(array_of(obj.data.color_attributes[0].data, "color", 4, np.float32)[:, :3], axis=0)
 
 
 def hair_colour(result: HeadResult) -> np.ndarray:
